@@ -1,0 +1,87 @@
+# `make run` and `make test` need Python 3.11 or later with venv, and nothing else.
+# README.md has the plain commands behind these for machines without make.
+
+PYTHON =
+HOST = 127.0.0.1
+PORT ?= 8000
+UPGRADE =
+
+VENV = .venv
+RUN = $(VENV)/bin/python -m
+INSTALL = $(RUN) pip install --quiet --disable-pip-version-check --require-hashes
+LOCK = $(VENV)/bin/uv pip compile pyproject.toml --extra valkey --universal --python-version 3.11 \
+	--generate-hashes --no-emit-index-url --no-header --no-config --quiet $(UPGRADE)
+
+.PHONY: help run demo test check lint types contracts coverage format translations environment lock clean
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' Makefile | expand -t 16
+
+run: $(VENV)/.runtime ## the server on http://127.0.0.1:8000 (make run PORT=9001)
+	@exec $(RUN) uvicorn combined_app:app --host $(HOST) --port $(PORT) \
+		--no-access-log --no-proxy-headers --timeout-graceful-shutdown 10
+
+demo: $(VENV)/.runtime ## start a server, let a client sign in and call a tool, stop
+	@exec $(RUN) demo.start
+
+test: $(VENV)/.development ## the whole fast suite
+	@$(RUN) pytest -n auto
+
+check: lint types contracts coverage ## everything that must hold before a commit lands
+
+lint: $(VENV)/.development ## ruff: rules and format
+	@$(RUN) ruff check
+	@$(RUN) ruff format --check
+
+types: $(VENV)/.development ## mypy
+	@$(RUN) mypy
+
+contracts: $(VENV)/.development ## who may import whom
+	@$(VENV)/bin/lint-imports --no-logo
+
+coverage: $(VENV)/.development ## the whole fast suite again, and whether it visits every branch
+	@$(RUN) pytest -n auto --cov --cov-report=term-missing:skip-covered
+
+format: $(VENV)/.development ## let ruff mend what it can
+	@$(RUN) ruff check --fix
+	@$(RUN) ruff format
+
+translations: $(VENV)/.development ## bring the catalogues up to the templates
+	@texts=$$(mktemp) && trap 'rm -f "$$texts"' EXIT && cd templates && \
+	$(CURDIR)/$(RUN) babel.messages.frontend -q extract -F locale/babel.cfg --add-location file \
+		--project Latchgate --version 1 --msgid-bugs-address "" -o "$$texts" . && \
+	$(CURDIR)/$(RUN) babel.messages.frontend -q update -N --ignore-obsolete -w 100 -i "$$texts" -d locale && \
+	$(CURDIR)/$(RUN) babel.messages.frontend -q compile -d locale
+
+environment: $(VENV)/.development ## the environment and nothing more
+
+lock: $(VENV)/.development ## both lock files (make lock UPGRADE=--upgrade for the newest of everything)
+	@$(LOCK) --output-file requirements.lock
+	@$(LOCK) --group test --group dev --constraints requirements.lock \
+		--output-file requirements-dev.lock
+
+clean: ## remove what these commands made, the environment too
+	rm -rf $(VENV) .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The environment is made once; an empty file beside it says that a lock file is installed.
+
+$(VENV)/.runtime: requirements.lock | $(VENV)/bin/python
+	$(INSTALL) -r requirements.lock
+	@touch $@
+
+$(VENV)/.development: requirements.lock requirements-dev.lock | $(VENV)/bin/python
+	$(INSTALL) -r requirements-dev.lock
+	@touch $(VENV)/.runtime $@
+
+$(VENV)/bin/python:
+	@for python in $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11; do \
+		$$python -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+			&& echo "Making $(VENV) with $$($$python --version)" \
+			&& exec $$python -m venv $(VENV); \
+	done; \
+	echo "Latchgate needs Python 3.11 or later with venv (Debian, Ubuntu: apt install python3-venv)." >&2; \
+	echo "If yours has another name: make $(MAKECMDGOALS) PYTHON=/path/to/python" >&2; \
+	exit 1
