@@ -1,0 +1,240 @@
+"""The grants of the SQLite store, with the codes and tokens that hang on them."""
+
+from collections.abc import Sequence
+from sqlite3 import Connection
+from typing import Any
+
+from auth.credentials import digest as digest_of
+from auth.models import AccessToken, Code, Digest, Grant, Rotation
+from auth.store.sqlite.database import Database
+
+Row = Sequence[Any]
+
+GRANT = """
+    SELECT grant_id, subject, client_id, client_name, redirect_uri, resource, scope, created_at,
+        expires_at, ends_at, generation, rotated_at, revoked_at
+    FROM grants
+"""
+LIVE = "WHERE grant_id = ? AND revoked_at IS NULL AND expires_at > ?"
+
+
+class Grants(Database):
+    """The verbs about grants, codes and tokens."""
+
+    async def add_grant(self, grant: Grant, issued: Code | AccessToken) -> bool:
+        insert = """
+            INSERT INTO grants SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13
+            WHERE (?2 GLOB 'client:*'
+                   OR EXISTS (SELECT 1 FROM accounts WHERE subject = ?2 AND disabled_at IS NULL))
+                AND NOT EXISTS (SELECT 1 FROM bans WHERE digest = ?14)
+        """
+        row = (
+            grant.grant_id,
+            grant.subject,
+            grant.client_id,
+            grant.client_name,
+            grant.redirect_uri,
+            grant.resource,
+            " ".join(grant.scopes),
+            grant.created_at,
+            grant.expires_at,
+            grant.ends_at,
+            grant.generation,
+            grant.rotated_at,
+            grant.revoked_at,
+            digest_of(grant.client_id),
+        )
+
+        def step(db: Connection) -> bool:
+            if db.execute(insert, row).rowcount == 0:
+                return False
+            if isinstance(issued, Code):
+                add_code(db, issued)
+            else:
+                add_access_token(db, issued)
+            return True
+
+        return await self._write(step)
+
+    async def find_grant(self, grant_id: str, now: int) -> Grant | None:
+        select = GRANT + LIVE
+        row = self._read(lambda db: db.execute(select, (grant_id, now)).fetchone())
+        return row and to_grant(row)
+
+    async def find_grants(self, subject: str, now: int) -> Sequence[Grant]:
+        issued = "WHERE subject = ? AND revoked_at IS NULL AND expires_at > ? AND generation > 0 "
+        select = GRANT + issued + "ORDER BY created_at DESC, rowid DESC"
+        rows = self._read(lambda db: db.execute(select, (subject, now)).fetchall())
+        return [to_grant(row) for row in rows]
+
+    async def find_code(self, digest: Digest, now: int) -> tuple[Code, Grant] | None:
+        select = """
+            SELECT code.digest, grant_id, code.client_id, code.redirect_uri, code_challenge,
+                code.expires_at, is_spent,
+                grant_id, subject, held.client_id, client_name, held.redirect_uri, resource,
+                scope, created_at, held.expires_at, ends_at, generation, rotated_at, revoked_at
+            FROM codes AS code JOIN grants AS held USING (grant_id)
+            WHERE code.digest = ? AND code.expires_at > ?
+        """
+        row = self._read(lambda db: db.execute(select, (digest, now)).fetchone())
+        return row and (to_code(row[:7]), to_grant(row[7:]))
+
+    async def consume_code(
+        self, digest: Digest, access_token: AccessToken, expires_at: int, now: int
+    ) -> bool:
+        update = """
+            UPDATE codes SET is_spent = TRUE
+            WHERE digest = ?1 AND NOT is_spent AND expires_at > ?2 AND EXISTS (
+                SELECT 1 FROM grants
+                WHERE grant_id = codes.grant_id AND revoked_at IS NULL AND grants.expires_at > ?2)
+            RETURNING grant_id
+        """
+
+        def step(db: Connection) -> bool:
+            rows = db.execute(update, (digest, now)).fetchall()
+            for (grant_id,) in rows:
+                renew_grant(db, grant_id, 1, expires_at, now)
+                add_access_token(db, access_token)
+            return bool(rows)
+
+        return await self._write(step)
+
+    async def rotate_refresh_token(
+        self,
+        grant_id: str,
+        generation: int,
+        access_token: AccessToken,
+        expires_at: int,
+        now: int,
+        grace: int,
+    ) -> Rotation:
+        select = GRANT + LIVE
+
+        def step(db: Connection) -> Rotation:
+            row = db.execute(select, (grant_id, now)).fetchone()
+            grant = row and to_grant(row)
+            if grant is None or not 1 <= generation <= grant.generation:
+                return Rotation.REFUSED
+            if generation == grant.generation:
+                renew_grant(db, grant_id, generation + 1, expires_at, now)
+                add_access_token(db, access_token)
+                return Rotation.ROTATED
+            if generation == grant.generation - 1 and now < grant.rotated_at + grace:
+                return Rotation.REPEATED
+            end_grant(db, grant_id, now)
+            return Rotation.REPLAYED
+
+        return await self._write(step)
+
+    async def find_access_token(self, digest: Digest, now: int) -> tuple[AccessToken, Grant] | None:
+        # One statement is one snapshot and one way to the file: every call to /mcp comes here.
+        select = """
+            SELECT token.digest, grant_id, token.scope, issued_at, token.expires_at,
+                grant_id, subject, client_id, client_name, redirect_uri, resource,
+                held.scope, created_at, held.expires_at, ends_at, generation, rotated_at, revoked_at
+            FROM access_tokens AS token JOIN grants AS held USING (grant_id)
+            WHERE token.digest = ?1 AND token.expires_at > ?2
+                AND revoked_at IS NULL AND held.expires_at > ?2
+        """
+        row = self._read(lambda db: db.execute(select, (digest, now)).fetchone())
+        return row and (to_access_token(row[:5]), to_grant(row[5:]))
+
+    async def revoke_access_token(self, digest: Digest) -> None:
+        delete = "DELETE FROM access_tokens WHERE digest = ?"
+        await self._write(lambda db: db.execute(delete, (digest,)))
+
+    async def narrow_grant(self, grant_id: str, scopes: tuple[str, ...], now: int) -> bool:
+        select = GRANT + LIVE
+        update = "UPDATE grants SET scope = ? WHERE grant_id = ?"
+
+        def step(db: Connection) -> bool:
+            row = db.execute(select, (grant_id, now)).fetchone()
+            if row is None:
+                return False
+            remaining = " ".join(scope for scope in to_grant(row).scopes if scope in scopes)
+            db.execute(update, (remaining, grant_id))
+            return True
+
+        return await self._write(step)
+
+    async def revoke_grant(self, grant_id: str, now: int) -> bool:
+        return await self._write(lambda db: end_grant(db, grant_id, now))
+
+    async def revoke_grants(self, subject: str, now: int) -> int:
+        return await self._write(lambda db: end_grants(db, subject, now))
+
+
+def to_grant(row: Row) -> Grant:
+    """A record from the columns of GRANT."""
+    grant_id, subject, client_id, client_name, redirect_uri, resource, scope, *times = row
+    return Grant(
+        grant_id,
+        subject,
+        client_id,
+        client_name,
+        redirect_uri,
+        resource,
+        tuple(scope.split()),
+        *times,
+    )
+
+
+def to_code(row: Row) -> Code:
+    """A record from its columns."""
+    digest, grant_id, client_id, redirect_uri, code_challenge, expires_at, is_spent = row
+    return Code(
+        digest, grant_id, client_id, redirect_uri, code_challenge, expires_at, bool(is_spent)
+    )
+
+
+def to_access_token(row: Row) -> AccessToken:
+    """A record from its columns."""
+    digest, grant_id, scope, issued_at, expires_at = row
+    return AccessToken(digest, grant_id, tuple(scope.split()), issued_at, expires_at)
+
+
+def add_code(db: Connection, code: Code) -> None:
+    """Store a code."""
+    row = (
+        code.digest,
+        code.grant_id,
+        code.client_id,
+        code.redirect_uri,
+        code.code_challenge,
+        code.expires_at,
+        code.is_spent,
+    )
+    db.execute("INSERT INTO codes VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+
+
+def add_access_token(db: Connection, token: AccessToken) -> None:
+    """Store an access token."""
+    scope = " ".join(token.scopes)
+    row = (token.digest, token.grant_id, scope, token.issued_at, token.expires_at)
+    db.execute("INSERT INTO access_tokens VALUES (?, ?, ?, ?, ?)", row)
+
+
+def renew_grant(db: Connection, grant_id: str, generation: int, expires_at: int, now: int) -> None:
+    """Make this the generation of the refresh token that is valid now."""
+    update = """
+        UPDATE grants SET generation = ?, rotated_at = ?, expires_at = ? WHERE grant_id = ?
+    """
+    db.execute(update, (generation, now, expires_at, grant_id))
+
+
+def end_grant(db: Connection, grant_id: str, now: int) -> bool:
+    """Revoke a grant; whether it lived until now."""
+    update = """
+        UPDATE grants SET revoked_at = ?1
+        WHERE grant_id = ?2 AND revoked_at IS NULL AND expires_at > ?1
+    """
+    return db.execute(update, (now, grant_id)).rowcount == 1
+
+
+def end_grants(db: Connection, subject: str, now: int) -> int:
+    """Revoke every grant of a person; how many lived until now."""
+    update = """
+        UPDATE grants SET revoked_at = ?1
+        WHERE subject = ?2 AND revoked_at IS NULL AND expires_at > ?1
+    """
+    return db.execute(update, (now, subject)).rowcount

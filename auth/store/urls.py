@@ -1,0 +1,28 @@
+"""Which store `LATCHGATE_STORE_URL` names."""
+
+from auth.store import Store
+from auth.store.memory import MemoryStore
+
+
+def open_store(url: str) -> Store:
+    """The store behind a URL, not opened yet; ValueError says what a URL may be.
+
+    `sqlite:///name.db` is beside where the server was started, `sqlite:////name.db` at the root.
+    """
+    scheme, _, rest = url.partition("://")
+    if url == "memory://":
+        return MemoryStore()
+    if scheme == "sqlite" and len(rest) > 1 and rest.startswith("/"):
+        from auth.store.sqlite import SqliteStore  # noqa: PLC0415
+
+        return SqliteStore(rest[1:])
+    # Imported when named: the client is an extra, and need not be installed.
+    if scheme in {"valkey", "valkeys", "redis", "rediss"}:
+        from auth.store.valkey import ValkeyStore  # noqa: PLC0415
+
+        return ValkeyStore(url)
+    # The URL may hold a password, so it is not repeated.
+    raise ValueError(
+        "LATCHGATE_STORE_URL must be memory://, sqlite:///path, valkey://host:port/db or "
+        "redis://host:port/db (valkeys:// and rediss:// with TLS)"
+    )

@@ -1,0 +1,109 @@
+-- What every script of the Valkey store begins with. ARGV: the key prefix, the arguments as JSON.
+--
+-- Under the prefix, digests in hex; (t) is swept up by the server, the rest goes when a step says so:
+--
+--   usernames           hash    username in folded case -> subject
+--   account:<subject>   hash    an Account, `folded` the username's other form
+--   events:<subject>    list    Events as JSON, newest first (t)
+--   session:<digest>    hash    a Session (t)
+--   sessions:<subject>  zset    a person's sessions by signed_in_at (t)
+--   spent:<digest>      string  a one-time thing that was used (t)
+--   grant:<grant_id>    hash    a Grant and its Use, `client` the digest of its client_id
+--   grants:<subject>    set     a person's grants
+--   expiring            zset    every grant by expires_at, for purge
+--   client:<digest>     zset    a client's grants that are not revoked, by expires_at
+--   clients             set     the digests of clients that have any
+--   code:<digest>       hash    a Code (t)
+--   token:<digest>      hash    an AccessToken (t)
+--   bans                hash    digest of a client_id -> a Ban as JSON
+
+local SLACK = 3600
+
+local prefix, a = ARGV[1], cjson.decode(ARGV[2])
+local call = redis.call
+
+local function key(kind, id)
+  return prefix .. kind .. ':' .. id
+end
+
+-- Every decision is made by the caller's `now`; what the server forgets by itself is only swept up.
+-- It may do so `seconds` and an hour from now: the two clocks need not agree, only run equally fast,
+-- and the caller's may be set back by an hour before a record is missed. Never shortens.
+local function keep(k, seconds)
+  local milliseconds = (seconds + SLACK) * 1000
+  if call('PTTL', k) < milliseconds then
+    call('PEXPIRE', k, milliseconds)
+  end
+end
+
+local function put(k, fields, seconds)
+  call('HSET', k, unpack(fields))
+  keep(k, seconds)
+end
+
+local function admits(subject)
+  local k = key('account', subject)
+  return call('EXISTS', k) == 1 and call('HEXISTS', k, 'disabled_at') == 0
+end
+
+local function end_session(subject, digest)
+  call('DEL', key('session', digest))
+  call('ZREM', key('sessions', subject), digest)
+end
+
+local function end_sessions(subject, kept)
+  for _, digest in ipairs(call('ZRANGE', key('sessions', subject), 0, -1)) do
+    if digest ~= kept then
+      end_session(subject, digest)
+    end
+  end
+end
+
+local function is_live(grant_id)
+  local expires_at, revoked_at =
+    unpack(call('HMGET', key('grant', grant_id), 'expires_at', 'revoked_at'))
+  return expires_at and not revoked_at and tonumber(expires_at) > a.now
+end
+
+local function unlist_of_client(grant_id, client)
+  local index = key('client', client)
+  call('ZREM', index, grant_id)
+  if call('EXISTS', index) == 0 then
+    call('SREM', prefix .. 'clients', client)
+  end
+end
+
+-- How many it ended: 0 or 1. A revoked grant stays until it expires, so that a replay is still seen.
+local function end_grant(grant_id)
+  if not is_live(grant_id) then
+    return 0
+  end
+  local k = key('grant', grant_id)
+  call('HSET', k, 'revoked_at', a.now)
+  unlist_of_client(grant_id, call('HGET', k, 'client'))
+  return 1
+end
+
+local function end_grants(grant_ids)
+  local ended = 0
+  for _, grant_id in ipairs(grant_ids) do
+    ended = ended + end_grant(grant_id)
+  end
+  return ended
+end
+
+local function end_everything_of(subject, kept_session)
+  end_sessions(subject, kept_session)
+  end_grants(call('SMEMBERS', key('grants', subject)))
+end
+
+local function extend_grant(grant_id, expires_at)
+  local k = key('grant', grant_id)
+  call('HSET', k, 'expires_at', expires_at)
+  call('ZADD', prefix .. 'expiring', expires_at, grant_id)
+  call('ZADD', key('client', call('HGET', k, 'client')), expires_at, grant_id)
+end
+
+local function put_access_token()
+  put(key('token', a.token), a.access_token, a.token_expires_at - a.now)
+end
