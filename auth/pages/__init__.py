@@ -1,0 +1,226 @@
+"""The pages people see: templates rendered in their language, under strict security headers."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache, partial
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
+from jinja2.runtime import Context
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+
+from auth.pages.accent import DARK, LIGHT, readable_accent
+from auth.pages.languages import Language, Languages
+from auth.pages.security_headers import security_headers
+from settings import Settings
+
+TEMPLATES = Path(__file__).parents[2] / "templates"
+_IMAGE_TYPES = {".svg": "image/svg+xml", ".png": "image/png", ".webp": "image/webp"}
+_LONGEST_NAME = 80
+
+
+@dataclass(frozen=True, slots=True)
+class Asset:
+    """A file that pages refer to, under a path that changes with its content."""
+
+    path: str
+    content: bytes
+    media_type: str
+
+    @classmethod
+    def of(cls, name: str, suffix: str, content: bytes, media_type: str) -> "Asset":
+        """Named by its digest, so that browsers may keep it for ever."""
+        return cls(
+            f"/assets/{name}.{sha256(content).hexdigest()[:16]}{suffix}", content, media_type
+        )
+
+
+class Pages:
+    """Renders templates. `clock` tells the seconds since the epoch, for "3 days ago"."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Callable[[], float] = time.time,
+        catalogues: Path = TEMPLATES / "locale",
+    ) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._languages = Languages.under(catalogues)
+        self.logo = _logo(settings)
+        self.stylesheet = _stylesheet(settings)
+
+    @property
+    def stylesheet_path(self) -> str:
+        """Where `stylesheet` is to be served."""
+        return self.stylesheet.path
+
+    @property
+    def logo_path(self) -> str:
+        """Where `logo` is to be served."""
+        return self.logo.path
+
+    @property
+    def language_tags(self) -> tuple[str, ...]:
+        """What metadata may offer as `ui_locales_supported` (RFC 8414 §2)."""
+        return tuple(language.tag for language in self._languages)
+
+    def render(
+        self,
+        request: Request,
+        template: str,
+        status: int = 200,
+        *,
+        redirect_uri: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        **context: object,
+    ) -> Response:
+        """A page in the person's language; its form may lead to `redirect_uri` in the end."""
+        ui_locales = request.query_params.get("ui_locales", "")
+        language = self._languages.choose(ui_locales, request.headers.get("accept-language", ""))
+        origin = self._settings.origins.select(request.headers.get("host", ""))
+        body = (
+            environment()
+            .get_template(template)
+            .render(
+                language=language,
+                other_languages=self._other_languages(request, language),
+                here=partial(page_path, request),
+                host=origin.host if origin else None,
+                now=int(self._clock()),
+                server_name=self._settings.name,
+                stylesheet_path=self.stylesheet_path,
+                logo_path=self.logo_path,
+                redirect_uri=redirect_uri,
+                **context,
+            )
+        )
+        return HTMLResponse(
+            body,
+            status,
+            {
+                **security_headers(
+                    is_secure=origin is not None and origin.is_secure, redirect_uri=redirect_uri
+                ),
+                "Content-Language": language.tag,
+                **(headers or {}),
+            },
+        )
+
+    def _other_languages(self, request: Request, current: Language) -> list[tuple[Language, str]]:
+        """Links to this page in the other languages; only what was got can be got again."""
+        if request.method not in {"GET", "HEAD"}:
+            return []
+        query = [pair for pair in request.query_params.multi_items() if pair[0] != "ui_locales"]
+        return [
+            (language, "?" + urlencode([*query, ("ui_locales", language.tag)]))
+            for language in self._languages
+            if language is not current
+        ]
+
+
+@cache
+def environment() -> Environment:
+    """The templates, each compiled when it is first shown; the language comes with the page."""
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+        extensions=["jinja2.ext.i18n"],
+    )
+    environment.policies["ext.i18n.trimmed"] = True
+    environment.install_gettext_callables(  # type: ignore[attr-defined]
+        _translated("gettext"), _translated("ngettext"), newstyle=True
+    )
+    environment.filters |= {"as_name": as_name, "host_of": host_of, "iso": _iso}
+    return environment
+
+
+def _translated(function: str) -> Callable[..., str]:
+    """The gettext function of this name, of the language in which the page is being rendered."""
+
+    @pass_context
+    def translate(context: Context, *message: Any) -> str:
+        text: str = getattr(context["language"].translations, function)(*message)
+        return text
+
+    return translate
+
+
+async def stylesheet(pages: Pages, request: Request) -> Response:  # noqa: ARG001
+    """The one stylesheet, at `pages.stylesheet_path`."""
+    return _immutable(pages.stylesheet)
+
+
+async def logo(pages: Pages, request: Request) -> Response:  # noqa: ARG001
+    """The logo, at `pages.logo_path`."""
+    return _immutable(pages.logo)
+
+
+def page_path(request: Request, path: str, **query: str) -> str:
+    """The path to a page of ours, in the language that the person chose on this one."""
+    if chosen := request.query_params.get("ui_locales"):
+        query["ui_locales"] = chosen
+    return f"{path}?{urlencode(query)}" if query else path
+
+
+def as_name(text: str) -> str:
+    """A name that somebody chose, on one line and without characters that turn text around.
+
+    Control and format characters can make a name read as another one (Unicode TR 36 §2).
+    """
+    visible = (" " if c.isspace() else c for c in text if c.isspace() or c.isprintable())
+    name = " ".join("".join(visible).split())
+    return name if len(name) <= _LONGEST_NAME else name[: _LONGEST_NAME - 1] + "…"
+
+
+def host_of(url: str | None) -> str | None:
+    """The host of an https URL, None for anything else."""
+    try:
+        parts = urlsplit(url or "")
+    except ValueError:
+        return None
+    return parts.hostname if parts.scheme == "https" else None
+
+
+def _iso(at: int) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _stylesheet(settings: Settings) -> Asset:
+    return Asset.of("style", ".css", _colored(settings, "style.css"), "text/css; charset=utf-8")
+
+
+def _logo(settings: Settings) -> Asset:
+    if settings.logo is None:
+        return Asset.of("logo", ".svg", _colored(settings, "logo.svg"), _IMAGE_TYPES[".svg"])
+    suffix = settings.logo.suffix.lower()
+    if suffix not in _IMAGE_TYPES:
+        raise ValueError(f"LATCHGATE_LOGO must be one of {', '.join(_IMAGE_TYPES)}")
+    return Asset.of("logo", suffix, settings.logo.read_bytes(), _IMAGE_TYPES[suffix])
+
+
+def _colored(settings: Settings, name: str) -> bytes:
+    """A template without words, in the operator's accent colour."""
+    accent = readable_accent(settings.accent_color)
+    template = environment().get_template(name)
+    return template.render(accent=accent, light=LIGHT, dark=DARK).encode()
+
+
+def _immutable(asset: Asset) -> Response:
+    headers = {
+        "Cache-Control": "public, max-age=31536000, immutable",
+        "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox",
+        "Cross-Origin-Resource-Policy": "same-origin",
+        "X-Content-Type-Options": "nosniff",
+    }
+    return Response(asset.content, media_type=asset.media_type, headers=headers)

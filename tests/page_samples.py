@@ -1,0 +1,254 @@
+"""Every page with what it may show: for the tests of the pages and for their screenshots."""
+
+from types import SimpleNamespace
+from typing import Any
+
+from auth.models import Account, Client, Event, Identity
+from auth.pages.setup_snippets import setup_snippets
+from auth.redirect_uris import Destination
+from origins import Origin
+
+NOW = 1_790_000_000
+RESOURCE = "https://mcp.example.com/mcp"
+
+ALICE = Account(
+    subject="acc_1",
+    username="alice",
+    password_hash="",
+    name="Alice Example",
+    email="alice@example.com",
+    roles=("reader",),
+    created_at=NOW - 90_000_000,
+)
+
+PROFILE = SimpleNamespace(name="user", words=None, is_required=True, is_held=False)
+WRITING = SimpleNamespace(name="user:write", words=None, is_required=False, is_held=False)
+OFFLINE = SimpleNamespace(name="offline_access", words=None, is_required=False, is_held=False)
+FILES = SimpleNamespace(name="files:write", words=None, is_required=False, is_held=False)
+HELD = SimpleNamespace(name="user", words=None, is_required=True, is_held=True)
+
+
+def a_client(identity: Identity, **changes: Any) -> Client:
+    """A client as the consent page gets it."""
+    given: dict[str, Any] = {
+        "client_id": "client_eyJuIjoiQ2xhdWRlIENvZGUifQ.aSPWqQ.kRZx6v0eQ9m2m0cQ4t1aO6mXw5s",
+        "client_name": "Claude Code",
+        "redirect_uris": ("http://localhost/callback",),
+        "identity": identity,
+    }
+    return Client(**given | changes)
+
+
+def _consent(
+    client: Client, destination: Destination, redirect_uri: str, *scopes: Any
+) -> dict[str, Any]:
+    return {
+        "form": "sealed.form",
+        "client": client,
+        "account": ALICE,
+        "scopes": list(scopes),
+        "destination": destination,
+        "redirect_uri": redirect_uri,
+        "resource": RESOURCE,
+        "origin": Origin("https://mcp.example.com"),
+        "lifetime": 90 * 86_400,
+    }
+
+
+_CLAUDE_AI = a_client(
+    Identity.METADATA_DOCUMENT,
+    client_id="https://claude.ai/oauth/mcp-oauth-client-metadata",
+    client_name="Claude",
+    client_uri="https://claude.ai",
+)
+_EVENTS = [
+    Event(NOW - 60 * 4**step, kind, ALICE.subject, None, None, "203.0.113.7", None)
+    for step, kind in enumerate(
+        (
+            "sign_in_succeeded",
+            "consent_given",
+            "grant_narrowed",
+            "token_refreshed",
+            "sign_in_failed",
+            "unheard_of",
+        )
+    )
+]
+_GRANTS = [
+    SimpleNamespace(
+        grant_id="g1",
+        client_name="Claude",
+        host="claude.ai",
+        scopes=[PROFILE, WRITING],
+        created_at=NOW - 20 * 86_400,
+        last_used_at=NOW - 240,
+        calls=1284,
+        is_verified=True,
+    ),
+    SimpleNamespace(
+        grant_id="g2",
+        client_name="mcp-remote",
+        host="localhost:3334",
+        scopes=[PROFILE],
+        created_at=NOW - 5,
+        last_used_at=None,
+        calls=0,
+        is_verified=False,
+    ),
+]
+_TOOLS = [
+    ("get_user_data", "The profile and the numbers of a user.", ("user",)),
+    ("update_profile", "Change name or e-mail address.", ("user", "user:write")),
+]
+
+ERROR_KINDS = (
+    "missing_client_id",
+    "unknown_client",
+    "invalid_redirect_uri",
+    "missing_redirect_uri",
+    "repeated_parameter",
+    "invalid_request",
+    "request_error",
+    "expired_form",
+    "forged_form",
+    "spent_form",
+    "not_found",
+    "method_not_allowed",
+    "misdirected",
+    "too_large",
+    "unreachable_document",
+    "invalid_document",
+    "throttled",
+    "unavailable",
+    "server_error",
+)
+
+_ERROR_DETAILS: dict[str, dict[str, Any]] = {
+    "request_error": {
+        "error": "invalid_scope",
+        "description": "the scope asks for more than the client registered",
+        "client_name": "Claude Code",
+    },
+    "unreachable_document": {"host": "claude.ai", "reason": "403"},
+    "invalid_document": {"host": "claude.ai", "description": "client_id is not its own URL"},
+    "invalid_request": {"description": "response_type is missing"},
+    "throttled": {"retry_after": 30},
+    "unavailable": {"retry_after": 2},
+}
+
+PAGES: dict[str, tuple[str, dict[str, Any]]] = {
+    "home": (
+        "home.html",
+        {
+            "origin": Origin("https://mcp.example.com"),
+            "account": None,
+            "clients": setup_snippets("Latchgate", RESOURCE),
+            "tools": _TOOLS,
+        },
+    ),
+    "home-signed-in": (
+        "home.html",
+        {
+            "origin": Origin("https://mcp.example.com"),
+            "account": ALICE,
+            "clients": setup_snippets("Latchgate", RESOURCE),
+            "tools": [],
+        },
+    ),
+    "sign-in": ("sign_in.html", {"form": "sealed.form", "client_name": "Claude Code"}),
+    "sign-in-again": ("sign_in.html", {"form": "sealed.form", "account": ALICE}),
+    **{
+        f"sign-in-{problem}": (
+            "sign_in.html",
+            {"form": "f", "username": "alice", "problem": problem, "retry_after": 30},
+        )
+        for problem in ("credentials", "throttled", "expired")
+    },
+    "consent-host": (
+        "consent.html",
+        _consent(
+            _CLAUDE_AI,
+            Destination("host", "claude.ai"),
+            "https://claude.ai/api/mcp/auth_callback",
+            PROFILE,
+            WRITING,
+            OFFLINE,
+            FILES,
+        ),
+    ),
+    "consent-computer": (
+        "consent.html",
+        _consent(
+            a_client(Identity.SELF_DECLARED),
+            Destination("computer", "localhost"),
+            "http://localhost:51234/callback",
+            PROFILE,
+            WRITING,
+        ),
+    ),
+    "consent-app": (
+        "consent.html",
+        _consent(
+            a_client(Identity.PREREGISTERED, client_name="Cursor"),
+            Destination("app", "cursor"),
+            "cursor://anysphere.cursor-mcp/oauth/callback",
+            HELD,
+            WRITING,
+        ),
+    ),
+    "connections": (
+        "connections.html",
+        {
+            "account": ALICE,
+            "form": "f",
+            "grants": _GRANTS,
+            "events": _EVENTS,
+            "sign_ins": _EVENTS[:1],
+        },
+    ),
+    "connections-empty": (
+        "connections.html",
+        {"account": ALICE, "form": "f", "grants": [], "events": [], "sign_ins": []},
+    ),
+    **{
+        f"connections-{done}": (
+            "connections.html",
+            {
+                "account": ALICE,
+                "form": "f",
+                "grants": _GRANTS[:1],
+                "events": [],
+                "sign_ins": [],
+                "done": done,
+            },
+        )
+        for done in ("revoked", "revoked_all", "narrowed")
+    },
+    "password": ("password.html", {"account": ALICE, "form": "f"}),
+    "password-changed": ("password.html", {"account": ALICE, "form": "f", "done": True}),
+    **{
+        f"password-{problem}": (
+            "password.html",
+            {"account": ALICE, "form": "f", "problem": problem, "retry_after": 30},
+        )
+        for problem in ("credentials", "throttled", "expired", "unchanged", "too_short", "weak")
+    },
+    **{
+        f"sign-in-{done}": ("sign_in.html", {"form": "f", "done": done})
+        for done in ("signed_out", "signed_out_everywhere")
+    },
+    **{
+        f"error-{kind}": (
+            "error.html",
+            {
+                "kind": kind,
+                "details": _ERROR_DETAILS.get(kind, {}),
+                "return_url": "http://localhost:51234/callback?error=invalid_scope&state=x"
+                if kind == "request_error"
+                else None,
+                "correlation_id": "01JDXJ6Q8W",
+            },
+        )
+        for kind in ERROR_KINDS
+    },
+}
