@@ -1,0 +1,106 @@
+"""The people who can sign in: their passwords and the first account."""
+
+import logging
+import os
+import secrets
+from collections.abc import Callable
+
+from anyio import CapacityLimiter, to_thread
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+
+from auth.models import Account
+from auth.store import Store
+from settings import Settings
+
+MIN_PASSWORD = 8
+MAX_PASSWORD = 1024
+
+logger = logging.getLogger("latchgate")
+
+
+class Passwords:
+    """argon2id (RFC 9106), off the event loop and never more at once than there are cores."""
+
+    def __init__(self, memory_kib: int, iterations: int) -> None:
+        self._hasher = PasswordHasher(
+            time_cost=iterations, memory_cost=memory_kib, parallelism=1, salt_len=16, hash_len=32
+        )
+        self._limiter = CapacityLimiter(os.cpu_count() or 1)
+        self._nobody = self._hasher.hash(secrets.token_urlsafe())
+
+    async def hash(self, password: str) -> str:
+        """The hash to store, in the PHC string format."""
+        return await to_thread.run_sync(self._hasher.hash, password, limiter=self._limiter)
+
+    async def verify(self, account: Account | None, password: str) -> bool:
+        """Whether the password is this person's; nobody's takes as long to refuse."""
+        stored = account.password_hash if account else self._nobody
+        return await to_thread.run_sync(self._verify, stored, password, limiter=self._limiter)
+
+    def is_outdated(self, account: Account) -> bool:
+        """Whether a password was hashed with other parameters than today's."""
+        return self._hasher.check_needs_rehash(account.password_hash)
+
+    def _verify(self, stored: str, password: str) -> bool:
+        try:
+            self._hasher.verify(stored, password)
+        except (VerificationError, InvalidHashError):
+            return False
+        return stored is not self._nobody
+
+
+async def sign_in(
+    store: Store, passwords: Passwords, username: str, password: str
+) -> Account | None:
+    """The person with this username and password; None for every kind of no, in the same time."""
+    account = await store.find_account_by_username(username)
+    if not await passwords.verify(account, password):
+        return None
+    if account is None or account.disabled_at is not None:
+        return None
+    if passwords.is_outdated(account):
+        renewed = await passwords.hash(password)
+        await store.replace_password_hash(account.subject, account.password_hash, renewed)
+    return account
+
+
+def new_account(
+    username: str,
+    password_hash: str,
+    now: int,
+    *,
+    name: str = "",
+    email: str = "",
+    roles: tuple[str, ...] = ("user",),
+) -> Account:
+    """A person with a fresh subject."""
+    return Account(
+        subject="user_" + secrets.token_hex(12),
+        username=username,
+        password_hash=password_hash,
+        name=name or username,
+        email=email,
+        roles=roles,
+        created_at=now,
+    )
+
+
+async def ensure_first_account(
+    settings: Settings, store: Store, passwords: Passwords, now: int, tell: Callable[[str], None]
+) -> None:
+    """Make the first account where there is none; a random password is told once, stored never."""
+    if await store.list_accounts():
+        return
+    given = settings.admin_password
+    password = given.get_secret_value() if given else secrets.token_urlsafe(12)
+    account = new_account(
+        settings.admin_username,
+        await passwords.hash(password),
+        now,
+        name="Administrator" if settings.admin_username == "admin" else "",
+        email=f"{settings.admin_username}@localhost",
+        roles=("admin", "user"),
+    )
+    if await store.add_account(account) and given is None:
+        tell(f"First start: sign in as {account.username} with the password {password}")

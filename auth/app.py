@@ -1,0 +1,136 @@
+"""The authorization server: put together, kept running, and as an application of its own."""
+
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+
+import anyio
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+
+from auth.accounts import Passwords, ensure_first_account
+from auth.failures import exception_handlers, misdirected
+from auth.jwks import JwksDocuments
+from auth.keys import open_key_ring
+from auth.known_clients import metadata_documents, new_fetcher, preregistered_clients
+from auth.pages import Pages
+from auth.routes import CROSS_ORIGIN_PATHS, routes
+from auth.scopes import ScopeCatalogue
+from auth.server import AuthorizationServer, Tool
+from auth.store import Store, StoreUnavailable
+from auth.store.urls import open_store
+from auth.usage import UseCounter
+from cors import CrossOrigin
+from host_guard import HostGuard
+from settings import Settings, load_settings
+
+KEEP_HOUSE_EVERY = 5.0
+PURGE_SLICE = 1000
+PAUSE_BETWEEN_SLICES = 0.005
+
+logger = logging.getLogger("latchgate")
+
+
+async def _no_tools() -> Sequence[Tool]:
+    return ()
+
+
+def create_server(
+    settings: Settings,
+    store: Store | None = None,
+    clock: Callable[[], float] = time.time,
+    *,
+    scopes: Mapping[str, str] | None = None,
+    list_tools: Callable[[], Awaitable[Sequence[Tool]]] = _no_tools,
+) -> AuthorizationServer:
+    """An authorization server, not open yet; `scopes` are further ones, with words for them."""
+    words = dict(scopes or {})
+    fetcher = new_fetcher(settings, clock)
+    supported = dict.fromkeys((*settings.required_scopes, *settings.scopes, *words))
+    return AuthorizationServer(
+        settings=settings,
+        store=store or open_store(settings.store_url),
+        keys=open_key_ring(settings),
+        pages=Pages(settings, clock),
+        passwords=Passwords(settings.password_memory_kib, settings.password_iterations),
+        scopes=ScopeCatalogue(tuple(supported), settings.required_scopes, words),
+        uses=UseCounter(),
+        preregistered=preregistered_clients(settings),
+        documents=metadata_documents(settings, fetcher, clock),
+        fetch_jwks=JwksDocuments(fetcher, clock).fetch,
+        list_tools=list_tools,
+        clock=clock,
+    )
+
+
+@asynccontextmanager
+async def running(
+    server: AuthorizationServer, keep_house_every: float = KEEP_HOUSE_EVERY
+) -> AsyncIterator[None]:
+    """Open the store, make the first account, clean up while it runs, and close in order."""
+    await server.store.open()
+    try:
+        await ensure_first_account(
+            server.settings, server.store, server.passwords, server.now(), logger.warning
+        )
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_keep_house, server, keep_house_every)
+            try:
+                yield
+            finally:
+                tasks.cancel_scope.cancel()
+        await server.uses.write_to(server.store)
+    finally:
+        await server.store.close()
+
+
+async def purge(server: AuthorizationServer) -> None:
+    """Forget what is over, a slice at a time, so that nobody waits for it."""
+    forgotten = PURGE_SLICE
+    while forgotten == PURGE_SLICE:
+        forgotten = await server.store.purge(server.now(), PURGE_SLICE)
+        await anyio.sleep(PAUSE_BETWEEN_SLICES)
+
+
+async def _keep_house(server: AuthorizationServer, every: float) -> None:
+    """Write down what was counted and forget what is over."""
+    while True:
+        await anyio.sleep(every)
+        try:
+            await server.uses.write_to(server.store)
+            await purge(server)
+        except StoreUnavailable as error:
+            # Requests tell their own callers; this waits for the store to come back.
+            logger.warning("store unavailable, will try again: %s", error)
+
+
+def create_app(
+    settings: Settings, store: Store | None = None, clock: Callable[[], float] = time.time
+) -> Starlette:
+    """The authorization server as an application of its own (split deployment)."""
+    server = create_server(settings, store, clock)
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        async with running(server):
+            yield
+
+    app = Starlette(
+        routes=routes(server),
+        exception_handlers=exception_handlers(server),
+        middleware=[
+            Middleware(CrossOrigin, CROSS_ORIGIN_PATHS),
+            Middleware(HostGuard, settings.origins, misdirected(server)),
+        ],
+        lifespan=lifespan,
+    )
+    app.router.redirect_slashes = False
+    return app
+
+
+def __getattr__(name: str) -> Starlette:
+    """`auth.app:app`, made when uvicorn asks for it and not when somebody imports a function."""
+    if name == "app":
+        return create_app(load_settings())
+    raise AttributeError(name)

@@ -1,0 +1,74 @@
+"""The audit log: a line of JSON an event on the logger `latchgate.audit`, and each person's list.
+
+An event names people, clients and grants; it never holds a secret.
+"""
+
+import json
+import logging
+from dataclasses import asdict
+from typing import Literal
+
+from starlette.requests import Request
+
+from auth.http import correlation_id
+from auth.models import Event, Grant
+from auth.server import AuthorizationServer
+
+Kind = Literal[
+    "sign_in_succeeded",
+    "sign_in_failed",
+    "sign_in_throttled",
+    "signed_out",
+    "signed_out_everywhere",
+    "password_changed",
+    "consent_given",
+    "consent_remembered",
+    "consent_denied",
+    "code_replayed",
+    "token_issued",
+    "token_refreshed",
+    "token_revoked",
+    "refresh_token_reused",
+    "grant_revoked",
+    "grant_narrowed",
+    "client_registered",
+    "client_authentication_failed",
+]
+
+# What happens by itself, hour after hour, would push out what a person wants to see.
+_NOT_REMEMBERED: frozenset[Kind] = frozenset({"token_issued", "token_refreshed"})
+
+_MAX_TEXT = 256
+
+logger = logging.getLogger("latchgate.audit")
+
+
+async def record(
+    server: AuthorizationServer,
+    request: Request,
+    kind: Kind,
+    *,
+    subject: str | None = None,
+    client_id: str | None = None,
+    grant: Grant | None = None,
+    reason: str | None = None,
+) -> None:
+    """Write an event down, and remember it for the person whom it concerns."""
+    event = Event(
+        at=server.now(),
+        kind=kind,
+        subject=grant.subject if grant else subject,
+        client_id=_cut(grant.client_id if grant else client_id),
+        grant_id=grant.grant_id if grant else None,
+        address=request.client.host if request.client else None,
+        correlation_id=correlation_id(request),
+        reason=_cut(reason),
+    )
+    logger.info(json.dumps({k: v for k, v in asdict(event).items() if v is not None}))
+    if event.subject is not None and kind not in _NOT_REMEMBERED:
+        await server.store.add_event(event)
+
+
+def _cut(text: str | None) -> str | None:
+    """A value that a stranger chose, short enough that a flood of them fills no disk."""
+    return text if text is None or len(text) <= _MAX_TEXT else text[:_MAX_TEXT] + "…"

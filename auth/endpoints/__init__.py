@@ -1,0 +1,1 @@
+"""One file an endpoint, named as RFC 8414 names it."""

@@ -1,0 +1,125 @@
+"""The authorization endpoint (OAuth 2.1 §3.1): sign in, consent, and back to the client."""
+
+from collections.abc import Mapping
+from urllib.parse import urlencode
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from auth import audit
+from auth.authorization_requests import (
+    AuthorizationRequest,
+    RedirectionEndpoint,
+    find_redirection,
+    read_authorization_request,
+    redirect,
+)
+from auth.consents import Consent, choices, find_consent, give_code
+from auth.errors import AuthorizationError, PageError
+from auth.forms import render_form
+from auth.http import NO_STORE, asks_for_json, read_posted_form, read_query
+from auth.redirect_uris import redirect_destination
+from auth.server import AuthorizationServer
+from auth.sessions import SignedIn, find_signed_in
+
+AUTHORIZE_PATH = "/oauth/authorize"
+
+
+async def authorize(server: AuthorizationServer, request: Request) -> Response:
+    """Answer an authorization request with the page that it needs next, or with a code.
+
+    Asking twice changes nothing: only the person's yes, posted from our page, makes a grant.
+    """
+    form = read_query(request) if request.method != "POST" else await read_posted_form(request)
+    redirection = await find_redirection(server, request, form)
+    signed_in = await find_signed_in(server, request)
+    try:
+        asked = read_authorization_request(server, request, redirection, form)
+        if signed_in is None:
+            return _ask_to_sign_in(server, request, asked)
+        consent = await find_consent(server, signed_in.account, asked)
+        if not consent.is_remembered:
+            return _ask_for_consent(server, request, signed_in, asked, consent)
+        code, grant = await give_code(server, signed_in.account, asked, asked.scopes)
+    except AuthorizationError as error:
+        return tell_client(redirection, error, signed_in)
+    await audit.record(server, request, "consent_remembered", grant=grant)
+    return redirect(redirection.url({"code": code}))
+
+
+def tell_client(
+    redirection: RedirectionEndpoint, error: AuthorizationError, signed_in: SignedIn | None
+) -> Response:
+    """Tell the client what is wrong – through a link while nobody is signed in.
+
+    Otherwise anybody could register a client and use us to redirect strangers (OAuth 2.1 §7.12.2).
+    """
+    url = redirection.error_url(error)
+    if signed_in is not None:
+        return redirect(url)
+    raise PageError(
+        "request_error",
+        return_url=url,
+        error=error.error,
+        description=error.description,
+        client_name=redirection.client.client_name,
+    )
+
+
+def authorize_path(parameters: Mapping[str, str]) -> str:
+    """The path and query that resume a request which waited in a form."""
+    return f"{AUTHORIZE_PATH}?{urlencode(parameters)}"
+
+
+def _ask_to_sign_in(
+    server: AuthorizationServer, request: Request, asked: AuthorizationRequest
+) -> Response:
+    if asks_for_json(request):
+        return _interaction_required(server, request)
+    return render_form(
+        server,
+        request,
+        "sign_in.html",
+        parameters=asked.parameters,
+        redirect_uri=asked.redirection.redirect_uri,
+        client_name=asked.client.client_name,
+    )
+
+
+def _ask_for_consent(
+    server: AuthorizationServer,
+    request: Request,
+    signed_in: SignedIn,
+    asked: AuthorizationRequest,
+    consent: Consent,
+) -> Response:
+    if asks_for_json(request):
+        return _interaction_required(server, request)
+    redirect_uri = asked.redirection.redirect_uri
+    return render_form(
+        server,
+        request,
+        "consent.html",
+        signed_in=signed_in,
+        parameters=asked.parameters,
+        shown=asked.scopes,
+        redirect_uri=redirect_uri,
+        client=asked.client,
+        scopes=choices(server, consent),
+        destination=redirect_destination(redirect_uri),
+        resource=asked.resource,
+        origin=server.origin(request),
+        lifetime=server.settings.grant_ttl,
+    )
+
+
+def _interaction_required(server: AuthorizationServer, request: Request) -> Response:
+    """A program asked for JSON: say that a person is needed, and where."""
+    body = {
+        "error": "interaction_required",
+        "error_description": (
+            "a person has to sign in and consent: open authorization_url in a browser"
+        ),
+        "authorization_url": f"{server.origin(request).url}{AUTHORIZE_PATH}?{request.url.query}",
+    }
+    return JSONResponse(body, 400, NO_STORE)

@@ -1,0 +1,79 @@
+"""A person's own password."""
+
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from auth import audit
+from auth.accounts import MAX_PASSWORD, MIN_PASSWORD
+from auth.authorization_requests import redirect
+from auth.endpoints.sign_in import SIGN_IN_PATH
+from auth.forms import OpenedForm, open_form, render_form
+from auth.models import Account
+from auth.pages import page_path
+from auth.server import AuthorizationServer
+from auth.sessions import SignedIn, find_signed_in
+
+
+async def show_password(server: AuthorizationServer, request: Request) -> Response:
+    """The form."""
+    signed_in = await find_signed_in(server, request)
+    if signed_in is None:
+        return redirect(page_path(request, SIGN_IN_PATH))
+    return _page(server, request, signed_in)
+
+
+async def post_password(server: AuthorizationServer, request: Request) -> Response:
+    """Set a new password: every other session and every connection of this person ends."""
+    signed_in = await find_signed_in(server, request)
+    if signed_in is None:
+        return redirect(page_path(request, SIGN_IN_PATH))
+    form = await open_form(server, request, "password.html", signed_in=signed_in)
+    account, new = signed_in.account, form.values.get("new_password") or ""
+    problem = await _problem(server, form, account, new)
+    if problem:
+        return _page(server, request, signed_in, 400, problem=problem)
+    await server.store.change_password(
+        account.subject,
+        await server.passwords.hash(new),
+        server.now(),
+        keep_session=signed_in.session.digest,
+    )
+    await audit.record(server, request, "password_changed", subject=account.subject)
+    return _page(server, request, signed_in, done=True)
+
+
+async def _problem(
+    server: AuthorizationServer, form: OpenedForm, account: Account, new: str
+) -> str | None:
+    current = form.values.get("current_password") or ""
+    if form.is_expired:
+        return "expired"
+    if len(current.encode()) > MAX_PASSWORD or not await server.passwords.verify(account, current):
+        return "credentials"
+    if new == current:
+        return "unchanged"
+    if len(new) < MIN_PASSWORD:
+        return "too_short"
+    if len(new.encode()) > MAX_PASSWORD or new.lower() == account.username.lower():
+        return "weak"
+    return None
+
+
+def _page(
+    server: AuthorizationServer,
+    request: Request,
+    signed_in: SignedIn,
+    status: int = 200,
+    **outcome: Any,
+) -> Response:
+    return render_form(
+        server,
+        request,
+        "password.html",
+        status,
+        signed_in=signed_in,
+        minimum_length=MIN_PASSWORD,
+        **outcome,
+    )

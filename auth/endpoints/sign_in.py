@@ -1,0 +1,94 @@
+"""Signing in and out: the pages at which we learn who the person is (OAuth 2.1 §3.1)."""
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from auth import audit
+from auth.accounts import MAX_PASSWORD, sign_in
+from auth.authorization_requests import redirect
+from auth.endpoints.authorization import authorize_path
+from auth.forms import OpenedForm, open_form, render_form
+from auth.http import NO_STORE, asks_for_json
+from auth.models import Account
+from auth.pages import page_path
+from auth.server import AuthorizationServer
+from auth.sessions import end_session, find_signed_in, start_session
+
+SIGN_IN_PATH = "/oauth/sign-in"
+CONNECTIONS_PATH = "/oauth/connections"
+
+_MAX_USERNAME = 256
+_DONE = {"signed_out", "signed_out_everywhere"}
+
+
+async def show_sign_in(server: AuthorizationServer, request: Request) -> Response:
+    """The sign-in page with nothing waiting behind it."""
+    if await find_signed_in(server, request):
+        return redirect(page_path(request, CONNECTIONS_PATH))
+    done = request.query_params.get("done")
+    return render_form(server, request, "sign_in.html", done=done if done in _DONE else None)
+
+
+async def post_sign_in(server: AuthorizationServer, request: Request) -> Response:
+    """Check a username and password; on to the request that waited, if one did."""
+    form = await open_form(server, request, "sign_in.html")
+    username = form.values.get("username") or ""
+    if form.is_expired:
+        return _again(server, request, form, username, "expired")
+    account = await _check(server, username, form.values.get("password") or "")
+    response = redirect(
+        authorize_path(form.parameters) if form.parameters else page_path(request, CONNECTIONS_PATH)
+    )
+    if account is None or not await start_session(server, request, response, account):
+        await audit.record(server, request, "sign_in_failed", reason="wrong username or password")
+        return _again(server, request, form, username, "credentials")
+    await server.store.record_sign_in(account.subject, server.now())
+    await audit.record(server, request, "sign_in_succeeded", subject=account.subject)
+    return response
+
+
+async def _check(server: AuthorizationServer, username: str, password: str) -> Account | None:
+    # Nothing longer than can be stored is hashed: it could only cost time (RFC 9106 has no limit).
+    if len(username) > _MAX_USERNAME or len(password.encode()) > MAX_PASSWORD:
+        return None
+    return await sign_in(server.store, server.passwords, username, password)
+
+
+def _again(
+    server: AuthorizationServer, request: Request, form: OpenedForm, username: str, problem: str
+) -> Response:
+    """The page again with what went wrong; the waiting request waits on in a fresh form."""
+    if asks_for_json(request):
+        body = {"error": "access_denied", "error_description": "the sign-in was refused"}
+        return JSONResponse(body, 400, NO_STORE)
+    return render_form(
+        server,
+        request,
+        "sign_in.html",
+        400,
+        parameters=form.parameters,
+        redirect_uri=form.parameters.get("redirect_uri"),
+        username=username,
+        problem=problem,
+    )
+
+
+async def sign_out(server: AuthorizationServer, request: Request) -> Response:
+    """Sign out, here or everywhere; from the consent page, on to sign in as somebody else."""
+    signed_in = await find_signed_in(server, request)
+    if signed_in is None:
+        return redirect(page_path(request, SIGN_IN_PATH))
+    pages = ("consent.html", "connections.html", "password.html", "home.html")
+    form = await open_form(server, request, *pages, signed_in=signed_in)
+    done: audit.Kind = "signed_out_everywhere" if form.values.get("everywhere") else "signed_out"
+    response = redirect(
+        authorize_path(form.parameters)
+        if form.parameters
+        else page_path(request, SIGN_IN_PATH, done=done)
+    )
+    await end_session(server, request, response, signed_in)
+    subject = signed_in.account.subject
+    if done == "signed_out_everywhere":
+        await server.store.revoke_sessions(subject)
+    await audit.record(server, request, done, subject=subject)
+    return response

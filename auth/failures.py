@@ -1,0 +1,171 @@
+"""Every error on its way out: JSON to programs, a page to people, one line to the log."""
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from auth.errors import OAuthError, PageError, TemporarilyUnavailable, TooManyRequests
+from auth.http import NO_STORE, accepts_html, correlation_id, error_response
+from auth.pages import logo, stylesheet
+from auth.server import AuthorizationServer
+from auth.store import StoreUnavailable
+
+RETRY_AFTER = 5
+
+# Endpoints that only programs call, whatever their HTTP library says it accepts.
+PROGRAM_PATHS = frozenset({"/oauth/token", "/oauth/introspect", "/oauth/revoke", "/oauth/register"})
+
+# What a program is told where a person would get a page: error code and description.
+_FOR_PROGRAMS: Mapping[str, tuple[str, str]] = {
+    "missing_client_id": ("invalid_request", "client_id is missing"),
+    "unknown_client": ("invalid_client", "the client is unknown here: register again"),
+    "invalid_redirect_uri": ("invalid_request", "redirect_uri is not registered for this client"),
+    "missing_redirect_uri": ("invalid_request", "redirect_uri is missing"),
+    "repeated_parameter": ("invalid_request", "a parameter is repeated"),
+    "expired_form": ("invalid_request", "the form is too old: start again"),
+    "forged_form": ("invalid_request", "the form was not given to this browser"),
+    "spent_form": ("invalid_request", "the form was answered already"),
+    "not_found": ("not_found", "nothing is served here"),
+    "method_not_allowed": ("invalid_request", "this method is not served here"),
+    "misdirected": (
+        "misdirected_request",
+        "this server has no such name: set LATCHGATE_PUBLIC_URL or LATCHGATE_EXTRA_ORIGINS",
+    ),
+    "unreachable_document": (
+        "temporarily_unavailable",
+        "the client's metadata document cannot be fetched at the moment",
+    ),
+    "invalid_document": ("invalid_client", "the client's metadata document is not valid"),
+    "throttled": ("temporarily_unavailable", "too many attempts: wait"),
+    "unavailable": ("temporarily_unavailable", "the store cannot be reached: try again"),
+    "server_error": ("server_error", "something went wrong here"),
+}
+
+_KIND_OF_STATUS = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}
+
+logger = logging.getLogger("latchgate")
+
+
+def exception_handlers(server: AuthorizationServer) -> dict[Any, Any]:
+    """How each type of error is rendered, for Starlette's `exception_handlers`."""
+
+    async def oauth_error(request: Request, error: OAuthError) -> Response:
+        _log(request, error.error, error.status, error.description)
+        if not _is_for_person(request):
+            return error_response(error)
+        retry_after = error.retry_after if isinstance(error, TemporarilyUnavailable) else None
+        kind = "unavailable" if retry_after else ""
+        if isinstance(error, TooManyRequests):
+            kind = "throttled"
+        return _page(
+            server,
+            request,
+            PageError(
+                kind or _KIND_OF_STATUS.get(error.status, "invalid_request"),
+                error.status,
+                description=error.description,
+                retry_after=retry_after,
+            ),
+        )
+
+    async def page_error(request: Request, error: PageError) -> Response:
+        return fail(server, request, error)
+
+    async def store_unavailable(request: Request, error: StoreUnavailable) -> Response:
+        logger.error("store unavailable: %s", error)
+        return fail(server, request, PageError("unavailable", 503, retry_after=RETRY_AFTER))
+
+    async def http_exception(request: Request, error: HTTPException) -> Response:
+        kind = _KIND_OF_STATUS.get(error.status_code, "invalid_request")
+        response = fail(server, request, PageError(kind, error.status_code))
+        response.headers.update(error.headers or {})
+        return response
+
+    async def anything_else(request: Request, error: Exception) -> Response:
+        name = correlation_id(request)
+        logger.error("server error, correlation id %s", name, exc_info=error)
+        return fail(server, request, PageError("server_error", 500))
+
+    return {
+        OAuthError: oauth_error,
+        PageError: page_error,
+        StoreUnavailable: store_unavailable,
+        HTTPException: http_exception,
+        Exception: anything_else,
+    }
+
+
+def fail(server: AuthorizationServer, request: Request, error: PageError) -> Response:
+    """Tell whoever asked: a person on a page, a program in JSON."""
+    _log(request, error.kind, error.status, str(error.details.get("reason") or ""))
+    if _is_for_person(request):
+        return _page(server, request, error)
+    code, description = _FOR_PROGRAMS.get(
+        error.kind,
+        (
+            str(error.details.get("error") or "invalid_request"),
+            str(error.details.get("description") or "the request is not right"),
+        ),
+    )
+    body = {
+        "error": code,
+        "error_description": description,
+        "correlation_id": correlation_id(request),
+    }
+    return JSONResponse(body, error.status, NO_STORE | _retry_after(error))
+
+
+def misdirected(server: AuthorizationServer) -> ASGIApp:
+    """What the Host guard answers: 421, and to people the look of its page under any name too."""
+    assets = {server.pages.stylesheet_path: stylesheet, server.pages.logo_path: logo}
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        if asset := assets.get(scope["path"]):
+            response = await asset(server.pages, request)
+        else:
+            response = fail(server, request, PageError("misdirected", 421))
+        await response(scope, receive, send)
+
+    return answer
+
+
+def _page(server: AuthorizationServer, request: Request, error: PageError) -> Response:
+    details = dict(error.details)
+    return_url = details.pop("return_url", None)
+    return server.pages.render(
+        request,
+        "error.html",
+        error.status,
+        headers=_retry_after(error),
+        kind=error.kind,
+        details=details,
+        return_url=return_url,
+        correlation_id=correlation_id(request),
+    )
+
+
+def _is_for_person(request: Request) -> bool:
+    return accepts_html(request) and request.url.path not in PROGRAM_PATHS
+
+
+def _retry_after(error: PageError) -> dict[str, str]:
+    seconds = error.details.get("retry_after")
+    return {} if seconds is None else {"Retry-After": str(seconds)}
+
+
+def _log(request: Request, error: str, status: int, description: str) -> None:
+    logger.info(
+        "%s %s: %d %s (%s) correlation id %s",
+        request.method,
+        request.url.path,
+        status,
+        error,
+        description,
+        correlation_id(request),
+    )

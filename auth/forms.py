@@ -1,0 +1,129 @@
+"""The forms that we give to browsers: sealed, bound to the browser, short-lived, same-origin only.
+
+A pending authorization request waits in the form that asks for the person's answer, not in memory:
+a flood of them costs nothing, several tabs do not disturb each other, and a restart loses none.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from auth.credentials import digest, is_same, new_secret
+from auth.errors import PageError
+from auth.http import Form, read_posted_form
+from auth.server import AuthorizationServer
+from auth.sessions import SignedIn, find_browser, keep_browser
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedForm:
+    """A form that came back from the browser it was given to.
+
+    `parameters` is the authorization request that waits, if one does; `shown` the scopes it showed;
+    `nonce` names this one form, so that it can be spent.
+    """
+
+    values: Form
+    parameters: Mapping[str, str]
+    shown: tuple[str, ...]
+    nonce: str
+    expires_at: int
+    is_expired: bool
+
+
+def render_form(
+    server: AuthorizationServer,
+    request: Request,
+    template: str,
+    status: int = 200,
+    *,
+    signed_in: SignedIn | None = None,
+    parameters: Mapping[str, str] | None = None,
+    shown: tuple[str, ...] = (),
+    redirect_uri: str | None = None,
+    **context: Any,
+) -> Response:
+    """A page with a form in it, sealed for this browser (and this session) and this page."""
+    browser = find_browser(server, request) or new_secret()
+    sealed = server.keys.seal(
+        f"form {template}",
+        {
+            "b": _binding(browser, signed_in),
+            "p": dict(parameters or {}),
+            "s": shown,
+            "n": new_secret(),
+            "e": server.now() + server.settings.request_ttl,
+        },
+    )
+    response = server.pages.render(
+        request,
+        template,
+        status,
+        redirect_uri=redirect_uri,
+        form=sealed,
+        account=signed_in and signed_in.account,
+        **context,
+    )
+    keep_browser(server, request, response, browser)
+    return response
+
+
+async def open_form(
+    server: AuthorizationServer,
+    request: Request,
+    *templates: str,
+    signed_in: SignedIn | None = None,
+) -> OpenedForm:
+    """Read a posted form that one of these pages held. Raises PageError if it is not ours."""
+    check_same_origin(server, request)
+    values = await read_posted_form(request)
+    if values.repeated:
+        raise PageError("repeated_parameter")
+    sealed = values.get("form") or ""
+    payloads = (server.keys.unseal(f"form {template}", sealed) for template in templates)
+    payload = next((payload for payload in payloads if payload is not None), None)
+    browser = find_browser(server, request)
+    # Another browser, another session, another page or no seal: somebody else's form (CSRF).
+    if payload is None or browser is None:
+        raise PageError("forged_form", 403)
+    if not is_same(payload["b"], _binding(browser, signed_in)):
+        raise PageError("forged_form", 403)
+    return OpenedForm(
+        values=values,
+        parameters=payload["p"],
+        shown=tuple(payload["s"]),
+        nonce=payload["n"],
+        expires_at=payload["e"],
+        is_expired=server.now() >= payload["e"],
+    )
+
+
+async def spend_form(server: AuthorizationServer, form: OpenedForm) -> None:
+    """Use a form's one use. Raises PageError if it is too old or was used before."""
+    if form.is_expired:
+        raise PageError("expired_form")
+    if not await server.store.spend(digest(form.nonce), form.expires_at, server.now()):
+        raise PageError("spent_form", 409)
+
+
+def check_same_origin(server: AuthorizationServer, request: Request) -> None:
+    """Refuse a form that another site's page sent.
+
+    Our pages say `Referrer-Policy: no-referrer`, which makes browsers send `Origin: null` with
+    their forms; what tells those from a stranger's null is Sec-Fetch-Site.
+    """
+    sender = request.headers.get("origin")
+    site = request.headers.get("sec-fetch-site")
+    if sender == "null" and site == "same-origin":
+        return
+    own = {None, server.origin(request).url}
+    if sender not in own or site not in {None, "same-origin", "none"}:
+        raise PageError("forged_form", 403)
+
+
+def _binding(browser: str, signed_in: SignedIn | None) -> str:
+    session = signed_in.session.digest.hex() if signed_in else ""
+    return digest(f"{browser} {session}").hex()

@@ -1,0 +1,71 @@
+"""Where the key ring comes from: the settings, or a file that is made once."""
+
+import logging
+import os
+import secrets
+from pathlib import Path
+
+from auth.credentials import KeyRing
+from settings import Settings
+
+KEY_FILE = Path(".latchgate/key")
+
+logger = logging.getLogger("latchgate")
+
+
+class InvalidKeyFile(ValueError):
+    """The key file cannot be trusted; the message says why and what to do."""
+
+
+def open_key_ring(settings: Settings) -> KeyRing:
+    """The configured keys; without any, the one in the key file, made at the first start."""
+    if settings.secret_keys:
+        return KeyRing([key.get_secret_value().encode() for key in settings.secret_keys])
+    return KeyRing([_read_or_make(key_file(settings))])
+
+
+def key_file(settings: Settings) -> Path:
+    """Where the key is kept: beside the SQLite file, or in the working directory."""
+    scheme, _, path = settings.store_url.partition(":///")
+    return Path(path + ".key") if scheme == "sqlite" else KEY_FILE
+
+
+def _read_or_make(path: Path) -> bytes:
+    try:
+        return _read(path) if path.exists() else _make(path)
+    except OSError as error:
+        logger.warning(
+            "The key cannot be kept in %s (%s): after a restart every client has to register "
+            "again. Set LATCHGATE_SECRET_KEYS, or make the place writable.",
+            path,
+            error.strerror,
+        )
+        return _new_key()
+
+
+def _read(path: Path) -> bytes:
+    if path.stat().st_mode & 0o077:
+        raise InvalidKeyFile(f"{path} can be read by others: run chmod 600 {path}")
+    key = path.read_bytes().strip()
+    if len(key) < 32:  # noqa: PLR2004 - 256 bits
+        raise InvalidKeyFile(f"{path} holds no key: remove it, and a new one is made")
+    return key
+
+
+def _make(path: Path) -> bytes:
+    """Write a key so that of several processes that start at once all read the same one."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    draft = path.with_name(f"{path.name}.{os.getpid()}")
+    draft.touch(mode=0o600)
+    draft.write_bytes(_new_key())
+    try:
+        os.link(draft, path)
+    except FileExistsError:
+        pass  # another process was first: its key is the one
+    finally:
+        draft.unlink()
+    return _read(path)
+
+
+def _new_key() -> bytes:
+    return secrets.token_urlsafe(48).encode()

