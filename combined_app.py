@@ -1,0 +1,206 @@
+"""Latchgate in one process: the authorization server and the MCP server that it protects.
+
+    uvicorn combined_app:app
+
+Every path that is served is in the one table below. The two halves meet in two places only: the
+function that verifies a token, and the records of people, both read straight from the store.
+"""
+
+import asyncio
+import signal
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from functools import partial
+from types import FrameType
+from typing import Any
+
+from mcp.server.auth.provider import AccessToken
+from mcp.server.mcpserver import MCPServer
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.routing import Route
+
+from auth.app import create_server, running
+from auth.credentials import digest
+from auth.failures import exception_handlers, misdirected
+from auth.routes import CROSS_ORIGIN_PATHS, routes
+from auth.server import AuthorizationServer, Tool
+from auth.store import Store, StoreUnavailable
+from auth.usage import DAY
+from cors import CrossOrigin
+from host_guard import HostGuard
+from origins import MCP_PATH
+from resource_server.calls import Call
+from resource_server.loading import load_mcp_server
+from resource_server.metadata import METADATA_PATHS, Description, metadata
+from resource_server.people import Activity, Profile, ProfileUnchanged
+from resource_server.protected_resource import PATHS, ProtectedResource, is_stateless
+from resource_server.registry import Registry
+from resource_server.scopes import ScopesNeeded, scopes_needed
+from resource_server.verifiers import VerifierUnavailable
+from settings import Settings, load_settings
+
+
+def create_app(
+    settings: Settings, store: Store | None = None, clock: Callable[[], float] = time.time
+) -> Starlette:
+    """Both halves as one application; `store` and `clock` default to the settings' and the real."""
+    people = StoredPeople()
+    mcp = load_mcp_server(settings.mcp_server, people)
+    server = create_server(
+        settings,
+        store,
+        clock,
+        scopes=dict.fromkeys(scopes_needed(mcp), ""),
+        list_tools=partial(list_tools, mcp),
+    )
+    people.server = server
+    resource = ProtectedResource(
+        mcp,
+        partial(verify_token, server),
+        settings.origins,
+        settings.required_scopes,
+        browser_origins=settings.browser_origins,
+        is_stateless=is_stateless(settings),
+        clock=clock,
+    )
+    description = Description(settings.origins, settings.required_scopes, settings.name)
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        async with running(server), resource.run():
+            with before_shutdown(resource.close_streams):
+                yield
+
+    app = Starlette(
+        routes=[
+            *resource.routes,
+            *(Route(path, partial(metadata, description)) for path in METADATA_PATHS),
+            *routes(server),
+        ],
+        exception_handlers=exception_handlers(server),
+        middleware=[
+            Middleware(CrossOrigin, {*CROSS_ORIGIN_PATHS, *METADATA_PATHS, *PATHS}),
+            Middleware(HostGuard, settings.origins, misdirected(server)),
+        ],
+        lifespan=lifespan,
+    )
+    app.router.redirect_slashes = False
+    return app
+
+
+async def verify_token(server: AuthorizationServer, token: str) -> AccessToken | None:
+    """The resource server's `VerifyToken`, straight from the store; counts the use."""
+    now = server.now()
+    try:
+        found = await server.store.find_access_token(digest(token), now)
+    except StoreUnavailable as error:
+        raise VerifierUnavailable(str(error)) from error
+    if found is None:
+        return None
+    access_token, grant = found
+    server.uses.note(access_token, now)
+    scopes = access_token.scopes
+    if scopes != grant.scopes:
+        scopes = tuple(scope for scope in scopes if scope in grant.scopes)
+    return AccessToken(
+        token=token,
+        client_id=grant.client_id,
+        scopes=list(scopes),
+        expires_at=access_token.expires_at,
+        resource=grant.resource,
+        subject=grant.subject,
+        claims={"iss": grant.resource.removesuffix(MCP_PATH)},
+    )
+
+
+async def list_tools(mcp: MCPServer[Any]) -> Sequence[Tool]:
+    """What the home page lists: every tool with the scopes that it needs."""
+    needed = ScopesNeeded(Registry(mcp))
+    return [
+        (tool.name, tool.description or "", needed.by([Call("tools/call", tool.name)]))
+        for tool in await mcp.list_tools()
+    ]
+
+
+class StoredPeople:
+    """The records of people, read from the authorization server's store."""
+
+    server: AuthorizationServer
+
+    async def find_profile(self, subject: str) -> Profile | None:
+        """Who this is."""
+        account = await self.server.store.find_account(subject)
+        if account is None:
+            return None
+        return Profile(
+            subject=account.subject,
+            username=account.username,
+            name=account.name,
+            email=account.email,
+            roles=account.roles,
+            last_sign_in_at=account.last_sign_in_at,
+        )
+
+    async def find_activity(self, subject: str) -> Activity:
+        """What was counted of their clients' calls."""
+        await self.server.uses.write_to(self.server.store)
+        uses = await self.server.store.find_uses(subject)
+        today = self.server.now() // DAY
+        return Activity(
+            requests_today=sum(use.calls_on_day for use in uses if use.day == today),
+            last_used_at=max((use.last_used_at for use in uses), default=None),
+        )
+
+    async def update_profile(self, subject: str, name: str | None, email: str | None) -> Profile:
+        """Change what is not None."""
+        account = await self.server.store.find_account(subject)
+        if account is None:
+            raise ProfileUnchanged("There is no such person any more.")
+        await self.server.store.update_profile(
+            subject,
+            account.name if name is None else name,
+            account.email if email is None else email,
+        )
+        changed = await self.find_profile(subject)
+        if changed is None:
+            raise ProfileUnchanged("There is no such person any more.")
+        return changed
+
+
+@contextmanager
+def before_shutdown(act: Callable[[], None]) -> Iterator[None]:
+    """Call `act` when the process is told to end, before the server waits for its connections.
+
+    uvicorn runs the lifespan's end only after every connection has closed, and an open stream
+    closes only when we end it.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    loop = asyncio.get_running_loop()
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+
+    def told(number: int, frame: FrameType | None) -> None:
+        loop.call_soon_threadsafe(act)
+        previous = before[signal.Signals(number)]
+        if callable(previous):
+            previous(number, frame)
+
+    for number, previous in before.items():
+        if callable(previous):
+            signal.signal(number, told)
+    try:
+        yield
+    finally:
+        for number, previous in before.items():
+            signal.signal(number, previous)
+
+
+def __getattr__(name: str) -> Starlette:
+    """`combined_app:app`, made when uvicorn asks for it and not when a function is imported."""
+    if name == "app":
+        return create_app(load_settings())
+    raise AttributeError(name)

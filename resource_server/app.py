@@ -1,0 +1,129 @@
+"""The protected resource as an application of its own: `uvicorn resource_server.app:app`.
+
+Split deployment: the tokens are another server's, LATCHGATE_AUTHORIZATION_SERVER.
+"""
+
+import contextlib
+import time
+from collections.abc import AsyncGenerator, Callable
+from functools import partial
+
+import httpx2
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from cors import CrossOrigin
+from host_guard import HostGuard
+from resource_server.discovery import new_http_client
+from resource_server.loading import InvalidMcpServer, load_mcp_server
+from resource_server.metadata import METADATA_PATHS, Description, metadata
+from resource_server.people import ClaimedPeople
+from resource_server.protected_resource import PATHS, ProtectedResource, is_stateless
+from resource_server.verifiers import IntrospectionVerifier, JwtVerifier, VerifierUnavailable
+from settings import Settings, load_settings
+
+CORS_PATHS = (*METADATA_PATHS, *PATHS)
+"""What a client in a browser asks of a protected resource."""
+
+Verifier = IntrospectionVerifier | JwtVerifier
+
+
+class IncompleteSettings(ValueError):
+    """A setting that this application cannot do without is missing."""
+
+
+def create_app(
+    settings: Settings,
+    clock: Callable[[], float] = time.time,
+    transport: httpx2.AsyncBaseTransport | None = None,
+) -> ASGIApp:
+    """The protected resource alone; `transport` leads to the authorization server."""
+    http = new_http_client(transport)
+    issuer, verify = _verifier(settings, http, clock)
+    origins = settings.origins
+    resource = ProtectedResource(
+        load_mcp_server(settings.mcp_server, ClaimedPeople()),
+        verify,
+        origins,
+        settings.required_scopes,
+        browser_origins=settings.browser_origins,
+        is_stateless=is_stateless(settings),
+        clock=clock,
+    )
+    description = Description(origins, settings.required_scopes, settings.name, (issuer,))
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncGenerator[None]:
+        async with http, resource.run():
+            yield
+
+    app = Starlette(
+        routes=[
+            *resource.routes,
+            *(Route(path, partial(metadata, description)) for path in METADATA_PATHS),
+            Route("/healthz", healthz),
+            Route("/readyz", partial(readyz, verify)),
+        ],
+        exception_handlers={HTTPException: not_served},
+        lifespan=lifespan,
+    )
+    app.router.redirect_slashes = False
+    return CrossOrigin(HostGuard(app, origins), CORS_PATHS)
+
+
+def _verifier(
+    settings: Settings, http: httpx2.AsyncClient, clock: Callable[[], float]
+) -> tuple[str, Verifier]:
+    """Whose tokens we take and how they are verified; IncompleteSettings if we are not told."""
+    issuer = settings.authorization_server
+    if issuer is None:
+        raise IncompleteSettings(
+            "LATCHGATE_AUTHORIZATION_SERVER is not set: which server's tokens shall be taken? "
+            "(Both halves in one process need no setting: uvicorn combined_app:app)"
+        )
+    if settings.token_verification == "jwks":
+        return issuer, JwtVerifier(http, issuer, settings.origins, clock)
+    client_id, secret = settings.introspection_client_id, settings.introspection_client_secret
+    if not client_id or secret is None:
+        raise IncompleteSettings(
+            "LATCHGATE_INTROSPECTION_CLIENT_ID and LATCHGATE_INTROSPECTION_CLIENT_SECRET are not "
+            "set: introspection needs them (or set LATCHGATE_TOKEN_VERIFICATION=jwks)"
+        )
+    credentials = client_id, secret.get_secret_value()
+    return issuer, IntrospectionVerifier(http, issuer, credentials, settings.origins, clock)
+
+
+async def healthz(_request: Request) -> Response:
+    """The process answers."""
+    return JSONResponse({"status": "ok"})
+
+
+async def readyz(verify: Verifier, _request: Request) -> Response:
+    """Tokens can be verified: the authorization server has told us where."""
+    try:
+        await verify.ready()
+    except VerifierUnavailable as error:
+        headers = {"Retry-After": str(error.retry_after)}
+        return JSONResponse({"status": "unavailable"}, 503, headers)
+    return JSONResponse({"status": "ready"})
+
+
+async def not_served(_request: Request, error: Exception) -> Response:
+    """What is not served here is said in JSON: nobody browses this server."""
+    if not isinstance(error, HTTPException):
+        raise error
+    return JSONResponse({"error": error.detail}, error.status_code, error.headers)
+
+
+def __getattr__(name: str) -> ASGIApp:
+    """`app`, made when uvicorn asks for it: what is missing is then said without a traceback."""
+    if name != "app":
+        raise AttributeError(name)
+    try:
+        return create_app(load_settings())
+    except (IncompleteSettings, InvalidMcpServer) as error:
+        raise SystemExit(f"latchgate: {error}") from error

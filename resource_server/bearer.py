@@ -1,0 +1,108 @@
+"""The bearer token of a request: take it, verify it, hand it on (OAuth 2.1 §5, RFC 6750)."""
+
+import logging
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+
+from mcp.server.auth.middleware.auth_context import auth_context_var
+from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
+from mcp.server.auth.provider import AccessToken
+from starlette.authentication import AuthCredentials
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from host_guard import answer_misdirected
+from origins import Origin, Origins
+from resource_server.challenges import Challenges, Refusal, insufficient_scope, unavailable
+from resource_server.scopes import union
+from resource_server.verifiers import MAX_TOKEN, VerifierUnavailable, VerifyToken
+
+ORIGIN = "latchgate.origin"
+"""Where in the ASGI scope the application finds the origin of ours that the request was sent to."""
+
+logger = logging.getLogger("latchgate.bearer")
+
+
+class RequireBearerToken:
+    """ASGI middleware: only requests with a token for this resource and these scopes pass.
+
+    The token comes in the Authorization header and nowhere else (OAuth 2.1 §5.1). The application
+    finds it in `scope["user"]`, `scope["auth"]` and through the SDK's `get_access_token()`.
+    `note_use` is told of every request that passes; it must be quick.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        verify: VerifyToken,
+        origins: Origins,
+        required_scopes: Sequence[str],
+        note_use: Callable[[AccessToken], None] | None = None,
+    ) -> None:
+        self._app = app
+        self._verify = verify
+        self._origins = origins
+        self._required = tuple(required_scopes)
+        self._note_use = note_use
+        self._challenges = lru_cache(maxsize=256)(self._build_challenges)
+
+    def _build_challenges(self, origin: Origin) -> Challenges:
+        return Challenges.of(origin, self._required)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let the request through, or refuse it with a challenge."""
+        headers = dict(scope["headers"])
+        origin = self._origins.select(headers.get(b"host", b"").decode("latin-1"))
+        if origin is None:
+            await answer_misdirected(send)
+            return
+        credentials = headers.get(b"authorization")
+        if credentials is None:
+            await self._challenges(origin).no_token(scope, receive, send)
+            return
+        if len(headers) != len(scope["headers"]) and _is_repeated(scope, b"authorization"):
+            await self._challenges(origin).invalid_request(scope, receive, send)
+            return
+        token = await self._authenticate(credentials, origin)
+        if isinstance(token, Refusal):
+            await token(scope, receive, send)
+            return
+        if self._note_use is not None:
+            self._note_use(token)
+        scope[ORIGIN] = origin
+        user = scope["user"] = AuthenticatedUser(token)
+        scope["auth"] = AuthCredentials(token.scopes)
+        reset = auth_context_var.set(user)
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            auth_context_var.reset(reset)
+
+    async def _authenticate(self, credentials: bytes, origin: Origin) -> AccessToken | Refusal:
+        """The token that these credentials are, or how to refuse them."""
+        scheme, _, presented = credentials.partition(b" ")
+        presented = presented.strip(b" ")
+        if scheme.lower() != b"bearer" or not presented:
+            return self._challenges(origin).no_token
+        if len(presented) > MAX_TOKEN or not presented.isascii():
+            logger.info("refused a token: malformed")
+            return self._challenges(origin).invalid_token
+        try:
+            token = await self._verify(presented.decode("ascii"))
+        except VerifierUnavailable as error:
+            logger.error("could not verify a token: %s", error)  # noqa: TRY400 - no traceback
+            return unavailable(error.retry_after)
+        if token is None:
+            logger.info("refused a token: unknown, expired or revoked")
+            return self._challenges(origin).invalid_token
+        if token.resource != origin.resource:
+            # RFC 8707 §2: for whom it was issued, compared as the one string that we emit.
+            logger.info("refused a token: wrong resource (client %.256r)", token.client_id)
+            return self._challenges(origin).invalid_token
+        if not set(self._required).issubset(token.scopes):
+            logger.info("refused a token: missing scope (client %.256r)", token.client_id)
+            return insufficient_scope(origin, union(self._required, token.scopes))
+        return token
+
+
+def _is_repeated(scope: Scope, wanted: bytes) -> bool:
+    return [name for name, _ in scope["headers"]].count(wanted) > 1

@@ -1,0 +1,149 @@
+"""The MCP endpoint behind its bearer token: one ASGI application for `/mcp` and `/mcp/`.
+
+In the order of a request: the page that sent it (browser_origins.py), the token (bearer.py), the
+scopes of what it calls (here, before the MCP server sees it), the MCP server (responses.py).
+"""
+
+import contextlib
+import time
+from collections.abc import AsyncGenerator, Callable, Sequence
+from typing import Any, cast
+
+from mcp.server.auth.provider import AccessToken
+from mcp.server.mcpserver import MCPServer
+from mcp.server.transport_security import TransportSecuritySettings
+from starlette.routing import BaseRoute, Route
+from starlette.types import Receive, Scope, Send
+
+from origins import MCP_PATH, Origins
+from resource_server.bearer import ORIGIN, RequireBearerToken, logger
+from resource_server.browser_origins import RequireKnownOrigin
+from resource_server.calls import Call, read_calls
+from resource_server.challenges import insufficient_scope
+from resource_server.registry import Registry, may_speak
+from resource_server.responses import JsonWhereNothingStreams, Responses
+from resource_server.scopes import ScopeGate, ScopesNeeded, union
+from resource_server.verifiers import VerifyToken
+from settings import Settings
+
+PATHS = (MCP_PATH, f"{MCP_PATH}/")
+"""Both spellings are served: a redirect between them costs clients their token (SPEC: T4)."""
+
+_ANSWERED_AT_ONCE = (
+    "ping",
+    "server/discover",
+    "tools/list",
+    "tools/call",
+    "prompts/list",
+    "prompts/get",
+    "resources/list",
+    "resources/templates/list",
+    "resources/read",
+)
+# The guards in front of us have looked at Host and Origin, and more closely.
+_NO_SECOND_LOOK = TransportSecuritySettings(enable_dns_rebinding_protection=False)
+
+
+class ProtectedResource:
+    """An MCP server that only answers to tokens; the server itself needs no change.
+
+    `run()` has to surround the serving; `close_streams()` comes first when it is to end.
+    """
+
+    def __init__(
+        self,
+        mcp: MCPServer[Any],
+        verify: VerifyToken,
+        origins: Origins,
+        required_scopes: Sequence[str],
+        *,
+        browser_origins: Sequence[str] = (),
+        is_stateless: bool = False,
+        is_hiding: bool = False,
+        note_use: Callable[[AccessToken], None] | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._required = tuple(required_scopes)
+        self._registry = Registry(mcp)
+        self._needed = ScopesNeeded(self._registry)
+        gate = ScopeGate(self._needed, self._required, is_hiding=is_hiding)
+        mcp.middleware[:] = [*_others(mcp), gate]
+        self._routes = mcp.streamable_http_app(
+            json_response=cast("bool", JsonWhereNothingStreams()),
+            stateless_http=is_stateless,
+            transport_security=_NO_SECOND_LOOK,
+        ).routes
+        self._sessions = mcp.session_manager
+        self._answered_at_once = _answered_at_once(mcp)
+        self._responses = Responses(self._sessions.handle_request, verify, clock)
+        bearer = RequireBearerToken(self._serve, verify, origins, required_scopes, note_use)
+        self._app = RequireKnownOrigin(bearer, origins, browser_origins)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one HTTP request."""
+        await self._app(scope, receive, send)
+
+    @contextlib.asynccontextmanager
+    async def run(self) -> AsyncGenerator[None]:
+        """Run the MCP server: its own lifespan, its sessions, its streams. Once an instance."""
+        async with self._sessions.run(), self._responses.run():
+            yield
+
+    def close_streams(self) -> None:
+        """End every open stream cleanly, so that the server need not wait for them to stop."""
+        self._responses.close_streams()
+
+    @property
+    def routes(self) -> tuple[BaseRoute, ...]:
+        """The endpoint at both its paths, and what the MCP server declared with `custom_route`."""
+        declared = [route for route in self._routes if getattr(route, "path", "") != MCP_PATH]
+        return (*(Route(path, self) for path in PATHS), *declared)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request whose token is good: challenge for what it calls, or let it through."""
+        token: AccessToken = scope["user"].access_token
+        calls, receive = await read_calls(scope, receive)
+        needed = self._needed.by(calls)
+        if needed and not set(needed).issubset(token.scopes):
+            logger.info("refused a call: missing scope (client %.256r)", token.client_id)
+            refusal = insufficient_scope(scope[ORIGIN], union(self._required, token.scopes, needed))
+            await refusal(scope, receive, send)
+            return
+        await self._responses.give(
+            scope, receive, send, token, is_json=self._is_answered_at_once(calls)
+        )
+
+    def _is_answered_at_once(self, calls: Sequence[Call]) -> bool:
+        """Whether nothing but the answer can come: no progress, no log, no question."""
+        return (
+            len(calls) == 1
+            and calls[0].method in self._answered_at_once
+            and not may_speak(self._registry.find(calls[0]))
+        )
+
+
+def is_stateless(settings: Settings) -> bool:
+    """Whether the handshake versions go without sessions: these live in one process (DESIGN §8)."""
+    if settings.mcp_sessions == "auto":
+        return settings.store_url.startswith(("valkey", "redis"))
+    return settings.mcp_sessions == "stateless"
+
+
+def _others(mcp: MCPServer[Any]) -> list[Any]:
+    return [middleware for middleware in mcp.middleware if not isinstance(middleware, ScopeGate)]
+
+
+def _answered_at_once(mcp: MCPServer[Any]) -> frozenset[str]:
+    """The methods whose handlers are the SDK's own, behind nothing but the SDK's own middleware.
+
+    An extension or a middleware may send something on the way that we cannot know of.
+    """
+    if any(not type(middleware).__module__.startswith("mcp.") for middleware in _others(mcp)):
+        return frozenset()
+    server = mcp.session_manager.app
+    handlers = {method: server.get_request_handler(method) for method in _ANSWERED_AT_ONCE}
+    return frozenset(
+        method
+        for method, entry in handlers.items()
+        if entry is not None and getattr(entry.handler, "__self__", None) in {mcp, server}
+    )

@@ -1,0 +1,91 @@
+"""What the demo's client tells and tries: no secret whole, no tool that does harm, an exit code."""
+
+import io
+from typing import Any
+
+import httpx2
+import pytest
+from mcp_types import Tool, ToolAnnotations
+
+from demo import client
+from demo.client import Journey
+from demo.mcp_session import choose_tool
+from demo.narration import Narrator, StepFailed, shorten
+
+
+@pytest.mark.parametrize(
+    ("tools", "chosen"),
+    [
+        ([], None),
+        ([("ask", {"required": ["x"]}, None)], None),
+        ([("wipe", {}, ToolAnnotations(destructive_hint=True))], None),
+        ([("add", {}, None), ("look", {}, ToolAnnotations(read_only_hint=True))], "look"),
+        ([("add", {}, None)], "add"),
+        ([("look", {}, None), ("get_user_data", {"required": ["user_id"]}, None)], "get_user_data"),
+    ],
+)
+def test_only_a_tool_that_does_no_harm_is_tried(
+    tools: list[tuple[str, dict[str, Any], ToolAnnotations | None]], chosen: str | None
+) -> None:
+    offered = [
+        Tool(name=name, input_schema={"type": "object"} | schema, annotations=annotations)
+        for name, schema, annotations in tools
+    ]
+    choice = choose_tool(offered)
+
+    assert (choice[0] if choice else None) == chosen
+
+
+def test_a_secret_is_shortened_wherever_it_turns_up() -> None:
+    out = io.StringIO()
+    narrator = Narrator(out)
+    secret = "mcp_at_" + "x" * 43
+
+    narrator.asked("POST", {"access_token": secret})
+    narrator.answered("echo", {"anything": [secret], "words": f"I got {secret}"})
+    narrator.failed(StepFailed("no", said=f"bad token {secret}"))
+
+    assert secret not in out.getvalue()
+    assert shorten(secret) == "mcp_at_xxx…(50 characters)"
+    assert shorten("short") == "…(5 characters)"
+
+
+def test_a_server_cannot_write_on_the_terminal() -> None:
+    out = io.StringIO()
+
+    Narrator(out).answered("\x1b]0;owned\x07", {"client_id": "\x1b[2J"})
+
+    assert "\x1b" not in out.getvalue()
+
+
+def test_colors_are_for_those_who_want_them() -> None:
+    plain, colored = io.StringIO(), io.StringIO()
+
+    Narrator(plain).step("One")
+    Narrator(colored, color=True).step("One")
+
+    assert "\x1b[" not in plain.getvalue()
+    assert "\x1b[1m" in colored.getvalue()
+
+
+def test_nobody_there_ends_with_1_and_says_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
+    assert client.main(["http://127.0.0.1:1/mcp", "--password", "x", "--no-color"]) == 1
+    assert "cannot reach 127.0.0.1:1" in capsys.readouterr().out
+
+
+def test_an_interruption_ends_with_130() -> None:
+    def interrupt(_: httpx2.Request) -> httpx2.Response:
+        raise KeyboardInterrupt
+
+    transport = httpx2.MockTransport(interrupt)
+
+    assert client.run(Journey(), Narrator(io.StringIO()), transport) == 130
+
+
+def test_without_a_password_it_says_how_to_give_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+
+    with pytest.raises(StepFailed) as failed:
+        Journey().read_password()
+
+    assert client.PASSWORD_VARIABLE in failed.value.remedy

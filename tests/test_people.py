@@ -1,0 +1,131 @@
+"""What the shipped tools say about the signed-in person, from real records."""
+
+import json
+from typing import Any
+
+import pytest
+from mcp import Client
+from mcp.client.streamable_http import streamable_http_client
+
+from auth.app import create_server
+from auth.models import AccessToken, Use
+from auth.store import StoreUnavailable
+from auth.store.memory import MemoryStore
+from auth.usage import DAY, UseCounter
+from combined_app import StoredPeople
+from tests.kit import RESOURCE, World, new_http_client
+
+
+async def call(world: World, token: str, tool: str, **arguments: Any) -> dict[str, Any]:
+    """The structured answer of a tool, through the SDK's client."""
+    async with new_http_client(world.app) as http:
+        http.headers["Authorization"] = f"Bearer {token}"
+        async with Client(streamable_http_client(RESOURCE, http_client=http)) as client:
+            result = await client.call_tool(tool, arguments)
+    if result.is_error:
+        return {"error": result.content[0].text}  # type: ignore[union-attr]
+    assert result.structured_content is not None
+    structured: dict[str, Any] = result.structured_content
+    return structured
+
+
+async def read(world: World, token: str, uri: str) -> dict[str, Any]:
+    async with new_http_client(world.app) as http:
+        http.headers["Authorization"] = f"Bearer {token}"
+        async with Client(streamable_http_client(RESOURCE, http_client=http)) as client:
+            result = await client.read_resource(uri)
+    value: dict[str, Any] = json.loads(result.contents[0].text)  # type: ignore[union-attr]
+    return value
+
+
+async def test_the_profile_is_the_persons_and_can_be_changed(world: World) -> None:
+    tokens = await world.tokens(await world.register(), scope="user user:write")
+    token = tokens["access_token"]
+    profile = await read(world, token, "user://profile")
+    assert profile["username"] == "admin"
+    assert profile["name"] == "Administrator"
+    assert profile["roles"] == ["admin", "user"]
+    await call(world, token, "update_profile", name="Ada")
+    await call(world, token, "update_profile", email="ada@example.com")
+    profile = await read(world, token, "user://profile")
+    assert (profile["name"], profile["email"]) == ("Ada", "ada@example.com")
+
+
+async def test_the_tool_answers_about_oneself_and_nobody_else(world: World) -> None:
+    token = (await world.tokens(await world.register()))["access_token"]
+    own = await call(world, token, "get_user_data")
+    assert own["status"] == "active"
+    assert own["username"] == "admin"
+    assert own["last_login"]
+    for user_id in (own["user_id"], "admin"):
+        assert await call(world, token, "get_user_data", user_id=user_id) == own
+    other = await call(world, token, "get_user_data", user_id="bob")
+    assert other["status"] == "unknown"
+    assert other["error"]
+
+
+async def test_the_stats_are_what_was_counted(world: World) -> None:
+    token = (await world.tokens(await world.register()))["access_token"]
+    for _ in range(4):
+        await world.calls(token)
+    stats = await read(world, token, "user://stats")
+    assert stats["requests_today"] >= 5
+    assert stats["last_active"].startswith("2027-01-15")
+
+
+async def test_a_person_removed_meanwhile_changes_nothing(world: World) -> None:
+    tokens = await world.tokens(await world.register(), scope="user user:write")
+    people = StoredPeople()
+    people.server = create_server(world.settings, world.store, world.clock)
+    subject = (await world.store.list_accounts())[0].subject
+    await world.store.remove_account(subject, world.clock())
+    assert await people.find_profile(subject) is None
+    with pytest.raises(Exception, match="no such person"):
+        await people.update_profile(subject, "Ada", None)
+    assert await world.calls(tokens["access_token"]) == 401
+
+
+def used(grant_id: str) -> AccessToken:
+    return AccessToken(b"", grant_id, (), 0, 0)
+
+
+async def test_uses_are_added_up_by_day() -> None:
+    class Recording(MemoryStore):
+        written: tuple[Use, ...] = ()
+
+        async def record_uses(self, uses: Any) -> None:
+            self.written = tuple(uses)
+
+    counter, store = UseCounter(), Recording()
+    for now in (1, 2, DAY, DAY + 1):
+        counter.note(used("a"), now)
+    counter.note(used("b"), 3)
+    await counter.write_to(store)
+    assert set(store.written) == {
+        Use("a", 2, 0, 2, DAY + 1),
+        Use("a", 2, 1, 2, DAY + 1),
+        Use("b", 1, 0, 1, 3),
+    }
+    store.written = ()
+    await counter.write_to(store)
+    assert store.written == ()
+
+
+async def test_what_the_store_refused_is_counted_again_later() -> None:
+    class Away(MemoryStore):
+        is_away = True
+        written: tuple[Use, ...] = ()
+
+        async def record_uses(self, uses: Any) -> None:
+            if self.is_away:
+                raise StoreUnavailable("away")
+            self.written = tuple(uses)
+
+    counter, store = UseCounter(), Away()
+    counter.note(used("a"), 1)
+    with pytest.raises(StoreUnavailable):
+        await counter.write_to(store)
+    counter.note(used("a"), 2)
+    store.is_away = False
+    await counter.write_to(store)
+    assert store.written == (Use("a", 2, 0, 2, 2),)
