@@ -40,7 +40,8 @@ from resource_server.protected_resource import PATHS, ProtectedResource, is_stat
 from resource_server.registry import Registry
 from resource_server.scopes import ScopesNeeded, scopes_needed
 from resource_server.verifiers import VerifierUnavailable
-from settings import Settings, load_settings
+from settings import Settings
+from startup import start
 
 
 def create_app(
@@ -202,5 +203,5 @@ def before_shutdown(act: Callable[[], None]) -> Iterator[None]:
 def __getattr__(name: str) -> Starlette:
     """`combined_app:app`, made when uvicorn asks for it and not when a function is imported."""
     if name == "app":
-        return create_app(load_settings())
+        return start(create_app)
     raise AttributeError(name)

@@ -23,7 +23,8 @@ from auth.store.urls import open_store
 from auth.usage import UseCounter
 from cors import CrossOrigin
 from host_guard import HostGuard
-from settings import Settings, load_settings
+from settings import Settings
+from startup import start
 
 KEEP_HOUSE_EVERY = 5.0
 PURGE_SLICE = 1000
@@ -132,5 +133,5 @@ def create_app(
 def __getattr__(name: str) -> Starlette:
     """`auth.app:app`, made when uvicorn asks for it and not when somebody imports a function."""
     if name == "app":
-        return create_app(load_settings())
+        return start(create_app)
     raise AttributeError(name)

@@ -55,10 +55,17 @@ async def authenticate_client(server: AuthorizationServer, request: Request, for
 
 
 def _is_method(client: Client, method: str) -> bool:
-    """Whether this is the registered method; a pre-registered secret may come either way."""
-    if client.token_endpoint_auth_method == "client_secret":
+    """Whether this is how the client said it would authenticate.
+
+    A pre-registered secret may come either way, and a metadata document may offer both nothing and
+    a key (ChatGPT's does).
+    """
+    registered = client.token_endpoint_auth_method
+    if registered == "client_secret":
         return method in {"client_secret_basic", "client_secret_post"}
-    return method == client.token_endpoint_auth_method
+    if registered == "none" and method == "private_key_jwt":
+        return bool(client.jwks or client.jwks_uri)
+    return method == registered
 
 
 async def _verify_assertion(

@@ -13,14 +13,27 @@ KEY_FILE = Path(".latchgate/key")
 logger = logging.getLogger("latchgate")
 
 
+class MissingKeys(ValueError):
+    """Replicas share the store, so they need keys that they share."""
+
+
 class InvalidKeyFile(ValueError):
     """The key file cannot be trusted; the message says why and what to do."""
 
 
 def open_key_ring(settings: Settings) -> KeyRing:
-    """The configured keys; without any, the one in the key file, made at the first start."""
+    """The configured keys; without any, the one in the key file, made at the first start.
+
+    Raises MissingKeys for a store that replicas share, InvalidKeyFile for a file not to be trusted.
+    """
     if settings.secret_keys:
         return KeyRing([key.get_secret_value().encode() for key in settings.secret_keys])
+    if settings.store_url.startswith(("valkey", "redis")):
+        raise MissingKeys(
+            "set LATCHGATE_SECRET_KEYS, to the same on every replica: a key made on one machine "
+            "would open nothing on the others. Make one with "
+            "python3 -c 'import secrets; print(secrets.token_urlsafe(32))'"
+        )
     return KeyRing([_read_or_make(key_file(settings))])
 
 

@@ -9,6 +9,9 @@ from enum import Enum, auto
 
 Digest = bytes
 
+CLIENT_SUBJECT = "client:"
+"""How the `subject` of a grant begins that no person gave: the client's own (client_credentials)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Account:

@@ -10,12 +10,12 @@ import re
 import socket
 import ssl
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Collection, Sequence
-from contextlib import aclosing
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass
 from functools import cached_property, partial
 from ipaddress import ip_address
-from typing import Any, Self
+from typing import Any
 from weakref import WeakValueDictionary
 
 import anyio.to_thread
@@ -183,10 +183,8 @@ class SafeFetcher:
         target = (uri.path or "/") + ("" if uri.query is None else f"?{uri.query}")
         url = httpcore2.URL(scheme=origin.scheme, host=origin.host, port=origin.port, target=target)
         async with (
-            _Network() as network,
-            httpcore2.AsyncHTTPConnection(
-                origin, ssl_context=self._tls, network_backend=network
-            ) as connection,
+            AsyncExitStack() as opened,
+            httpcore2.AsyncHTTPConnection(origin, ssl_context=self._tls) as connection,
             connection.stream(
                 "GET",
                 url,
@@ -200,6 +198,7 @@ class SafeFetcher:
                 extensions={
                     "sni_hostname": uri.host.strip("[]"),
                     "timeout": {"connect": CONNECT_SECONDS},
+                    "trace": partial(_close_later, opened),
                 },
             ) as response,
         ):
@@ -211,27 +210,6 @@ class SafeFetcher:
                 expires=headers.get("expires", ""),
                 date=headers.get("date", ""),
             )
-
-
-class _Network(httpcore2.AnyIOBackend):
-    """TCP that is closed in any case: httpcore leaves it open when a TLS handshake is cancelled."""
-
-    def __init__(self) -> None:
-        self._opened: list[httpcore2.AsyncNetworkStream] = []
-
-    async def connect_tcp(
-        self, host: str, port: int, *args: Any, **options: Any
-    ) -> httpcore2.AsyncNetworkStream:
-        stream = await super().connect_tcp(host, port, *args, **options)
-        self._opened.append(stream)
-        return stream
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        for stream in self._opened:
-            pass
 
 
 class _Budget:
@@ -254,6 +232,12 @@ class _Budget:
 def _unreachable(detail: str) -> DocumentUnreachable:
     # One wording for whatever keeps us from an HTTP answer: no port scanner's oracle.
     return DocumentUnreachable("its host could not be reached", detail)
+
+
+async def _close_later(opened: AsyncExitStack, event: str, info: Mapping[str, Any]) -> None:
+    """Close a connection in any case: httpcore forgets it when its TLS handshake is cancelled."""
+    if event == "connection.connect_tcp.complete":
+        opened.push_async_callback(info["return_value"].aclose)
 
 
 def _port(uri: Uri) -> int:

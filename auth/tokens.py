@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from hmac import compare_digest
+from secrets import token_bytes
 
 from auth.credentials import KeyRing, new_secret
 
@@ -50,6 +51,11 @@ def new_code() -> str:
 def new_handle(keys: KeyRing, code: str) -> bytes:
     """The handle of the family that this code will give."""
     return keys.derive("handle", code.encode())[:_HANDLE]
+
+
+def random_handle() -> bytes:
+    """The handle of a family that no code leads to (client_credentials)."""
+    return token_bytes(_HANDLE)
 
 
 def find_handle(keys: KeyRing, code: str, grant_id: str) -> bytes | None:

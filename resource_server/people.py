@@ -5,6 +5,9 @@ from typing import Any, Protocol
 
 from mcp.server.auth.middleware.auth_context import get_access_token
 
+CLIENT_SUBJECT = "client:"
+"""How the subject of our own authorization server's tokens begins if a client is no person's."""
+
 
 @dataclass(frozen=True, slots=True)
 class Profile:

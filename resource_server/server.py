@@ -13,7 +13,7 @@ from mcp_types import ToolAnnotations
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from resource_server.people import People, Profile, ProfileUnchanged
+from resource_server.people import CLIENT_SUBJECT, People, Profile, ProfileUnchanged
 from resource_server.scopes import requires
 
 JSON = "application/json"
@@ -116,7 +116,13 @@ def create_mcp_server(people: People) -> MCPServer[Any]:
 async def _signed_in(people: People) -> Profile:
     """The person whose token this is; an error the client can read if there is none."""
     token = get_access_token()
-    person = await people.find_profile(token.subject) if token and token.subject else None
+    subject = token.subject if token else None
+    if subject and subject.startswith(CLIENT_SUBJECT):
+        raise ResourceError(
+            "Nobody is signed in: this token is the client's own (client_credentials), and this is "
+            "about a person. Let one sign in (authorization_code)."
+        )
+    person = await people.find_profile(subject) if subject else None
     if person is None:
         raise ResourceError("Nobody is signed in.")
     return person

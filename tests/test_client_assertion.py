@@ -205,6 +205,7 @@ async def test_a_good_assertion_may_look_like_this(
         ({"exp": math.inf}, "exp"),
         ({"exp": -math.inf}, "exp"),
         ({"iat": "now"}, "iat"),
+        ({"iat": True}, "iat"),
         ({"nbf": None}, "nbf"),
         ({"jti": ...}, "jti"),
         ({"jti": ""}, "jti"),

@@ -35,6 +35,13 @@ async def test_a_client_that_names_no_method_gets_a_secret(world: World) -> None
     assert answer["client_secret_expires_at"] == 0
 
 
+async def test_an_app_that_names_no_method_is_public(world: World) -> None:
+    uris = ["cursor://anysphere.cursor-mcp/oauth/callback", "https://www.cursor.com/callback"]
+    answer = await world.register(token_endpoint_auth_method=None, redirect_uris=uris)
+    assert answer["token_endpoint_auth_method"] == "none"
+    assert "client_secret" not in answer
+
+
 async def test_the_client_id_is_the_registration_itself(world: World) -> None:
     answer = await world.register(scope="user")
     client = open_client_id(KeyRing([KEY.encode()]), answer["client_id"])

@@ -236,3 +236,16 @@ async def test_the_chosen_language_outlives_signing_in_and_out(world: World) -> 
     await browser.get(page.headers["location"])
     page = await browser.post("/oauth/sign-out?ui_locales=zh-Hans", {"form": browser.form})
     assert page.headers["location"] == "/oauth/sign-in?done=signed_out&ui_locales=zh-Hans"
+
+
+async def test_whoever_signs_in_in_two_tabs_can_answer_in_both(world: World) -> None:
+    client, browser = await world.register(), world.browser()
+    await browser.get("/oauth/authorize", params=authorization_request(client))
+    waiting = browser.form
+    await browser.sign_in()
+    await browser.get("/oauth/authorize", params=authorization_request(client, state="first"))
+    first = browser.form
+    form = {"form": waiting, "username": "admin", "password": PASSWORD}
+    await browser.post("/oauth/sign-in", form)
+    page = await browser.post("/oauth/consent", {"form": first, "decision": "deny"})
+    assert "state=first" in page.headers["location"]

@@ -78,7 +78,7 @@ def _read(members: dict[str, Any]) -> ClientMetadata:
 
 
 def _client(server: AuthorizationServer, metadata: ClientMetadata) -> Client:
-    method = metadata.token_endpoint_auth_method or "client_secret_basic"
+    method = metadata.token_endpoint_auth_method or _default_method(metadata.redirect_uris)
     _check_redirect_uris(metadata.redirect_uris, is_public=method == "none")
     grant_types = metadata.grant_types
     if grant_types is None:
@@ -108,6 +108,12 @@ def _client(server: AuthorizationServer, metadata: ClientMetadata) -> Client:
         client_uri=metadata.client_uri,
         registered_at=server.now(),
     )
+
+
+def _default_method(redirect_uris: list[str]) -> str:
+    """RFC 7591 §2's default, but for apps behind a private-use scheme: none keeps a secret."""
+    is_app = any(not uri.startswith(("https:", "http:")) for uri in redirect_uris)
+    return "none" if is_app else "client_secret_basic"
 
 
 def _is_web_url(url: str) -> bool:

@@ -4,7 +4,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from auth import audit
-from auth.accounts import MAX_PASSWORD, sign_in
+from auth.accounts import MAX_PASSWORD, MAX_USERNAME, sign_in
 from auth.authorization_requests import redirect
 from auth.endpoints.authorization import authorize_path
 from auth.forms import OpenedForm, open_form, render_form
@@ -17,7 +17,6 @@ from auth.sessions import end_session, find_signed_in, start_session
 SIGN_IN_PATH = "/oauth/sign-in"
 CONNECTIONS_PATH = "/oauth/connections"
 
-_MAX_USERNAME = 256
 _DONE = {"signed_out", "signed_out_everywhere"}
 
 
@@ -39,7 +38,7 @@ async def post_sign_in(server: AuthorizationServer, request: Request) -> Respons
     response = redirect(
         authorize_path(form.parameters) if form.parameters else page_path(request, CONNECTIONS_PATH)
     )
-    if account is None or not await start_session(server, request, response, account):
+    if account is None or not await _start(server, request, response, account):
         await audit.record(server, request, "sign_in_failed", reason="wrong username or password")
         return _again(server, request, form, username, "credentials")
     await server.store.record_sign_in(account.subject, server.now())
@@ -49,9 +48,22 @@ async def post_sign_in(server: AuthorizationServer, request: Request) -> Respons
 
 async def _check(server: AuthorizationServer, username: str, password: str) -> Account | None:
     # Nothing longer than can be stored is hashed: it could only cost time (RFC 9106 has no limit).
-    if len(username) > _MAX_USERNAME or len(password.encode()) > MAX_PASSWORD:
+    if len(username) > MAX_USERNAME or len(password.encode()) > MAX_PASSWORD:
         return None
     return await sign_in(server.store, server.passwords, username, password)
+
+
+async def _start(
+    server: AuthorizationServer, request: Request, response: Response, account: Account
+) -> bool:
+    """Start a session; whoever signs in twice keeps the first, to which other tabs' forms belong.
+
+    False if the person was disabled a moment ago.
+    """
+    before = await find_signed_in(server, request)
+    if before and before.account.subject == account.subject:
+        return True
+    return await start_session(server, request, response, account)
 
 
 def _again(

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from starlette.requests import Request
 
-from auth.grants import authorization_code, refresh_token
+from auth.grants import authorization_code, client_credentials, refresh_token
 from auth.http import Form
 from auth.issuing import TokenResponse
 from auth.models import Client
@@ -15,4 +15,5 @@ Exchange = Callable[[AuthorizationServer, Request, Client, Form], Awaitable[Toke
 GRANTS: Mapping[str, Exchange] = {
     "authorization_code": authorization_code.exchange,
     "refresh_token": refresh_token.exchange,
+    "client_credentials": client_credentials.exchange,
 }

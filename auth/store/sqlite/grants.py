@@ -1,12 +1,14 @@
 """The grants of the SQLite store, with the codes and tokens that hang on them."""
 
 from collections.abc import Sequence
+from functools import cached_property
 from sqlite3 import Connection
 from typing import Any
 
 from auth.credentials import digest as digest_of
 from auth.models import AccessToken, Code, Digest, Grant, Rotation
 from auth.store.sqlite.database import Database
+from auth.store.sqlite.recent import Recent
 
 Row = Sequence[Any]
 
@@ -20,6 +22,10 @@ LIVE = "WHERE grant_id = ? AND revoked_at IS NULL AND expires_at > ?"
 
 class Grants(Database):
     """The verbs about grants, codes and tokens."""
+
+    @cached_property
+    def _recent(self) -> Recent[Digest, tuple[AccessToken, Grant]]:
+        return Recent()
 
     async def add_grant(self, grant: Grant, issued: Code | AccessToken) -> bool:
         insert = """
@@ -127,17 +133,10 @@ class Grants(Database):
         return await self._write(step)
 
     async def find_access_token(self, digest: Digest, now: int) -> tuple[AccessToken, Grant] | None:
-        # One statement is one snapshot and one way to the file: every call to /mcp comes here.
-        select = """
-            SELECT token.digest, grant_id, token.scope, issued_at, token.expires_at,
-                grant_id, subject, client_id, client_name, redirect_uri, resource,
-                held.scope, created_at, held.expires_at, ends_at, generation, rotated_at, revoked_at
-            FROM access_tokens AS token JOIN grants AS held USING (grant_id)
-            WHERE token.digest = ?1 AND token.expires_at > ?2
-                AND revoked_at IS NULL AND held.expires_at > ?2
-        """
-        row = self._read(lambda db: db.execute(select, (digest, now)).fetchone())
-        return row and (to_access_token(row[:5]), to_grant(row[5:]))
+        found = self._read(lambda db: self._recent.find(db, digest, find_access_token))
+        if found is None or found[0].expires_at <= now or found[1].expires_at <= now:
+            return None
+        return found
 
     async def revoke_access_token(self, digest: Digest) -> None:
         delete = "DELETE FROM access_tokens WHERE digest = ?"
@@ -162,6 +161,19 @@ class Grants(Database):
 
     async def revoke_grants(self, subject: str, now: int) -> int:
         return await self._write(lambda db: end_grants(db, subject, now))
+
+
+def find_access_token(db: Connection, digest: Digest) -> tuple[AccessToken, Grant] | None:
+    """The access token with this digest and its unrevoked grant, in one statement: one snapshot."""
+    select = """
+        SELECT token.digest, grant_id, token.scope, issued_at, token.expires_at,
+            grant_id, subject, client_id, client_name, redirect_uri, resource,
+            held.scope, created_at, held.expires_at, ends_at, generation, rotated_at, revoked_at
+        FROM access_tokens AS token JOIN grants AS held USING (grant_id)
+        WHERE token.digest = ? AND revoked_at IS NULL
+    """
+    row = db.execute(select, (digest,)).fetchone()
+    return row and (to_access_token(row[:5]), to_grant(row[5:]))
 
 
 def to_grant(row: Row) -> Grant:

@@ -64,7 +64,6 @@ class Connection:
 
     async def check(self) -> None:
         """Raise StoreUnavailable unless the server can be trusted with tokens, saying why."""
-        await self.run("read", keys=())
         async with self._serving():
             info = await self._execute("INFO")
         if info["role"] != "master":
@@ -76,6 +75,8 @@ class Connection:
                 f"the Valkey server may throw live tokens away (maxmemory-policy {policy}): "
                 "set maxmemory-policy noeviction"
             )
+        # INFO is answered while data is still being loaded, and to users who may do nothing else.
+        await self.run("read", keys=())
 
     async def close(self) -> None:
         """Let go of every socket."""

@@ -15,6 +15,7 @@ from settings import Settings
 
 MIN_PASSWORD = 8
 MAX_PASSWORD = 1024
+MAX_USERNAME = 256
 
 logger = logging.getLogger("latchgate")
 
@@ -63,6 +64,26 @@ async def sign_in(
         renewed = await passwords.hash(password)
         await store.replace_password_hash(account.subject, account.password_hash, renewed)
     return account
+
+
+def username_problem(username: str) -> str | None:
+    """Why this cannot be a username, None if it can."""
+    if not 0 < len(username) <= MAX_USERNAME:
+        return f"A username has 1 to {MAX_USERNAME} characters."
+    if not username.isprintable() or username != username.strip():
+        return "A username has printable characters only, and no space at either end."
+    return None
+
+
+def password_problem(username: str, password: str) -> str | None:
+    """Why this cannot be a person's password, None if it can."""
+    if len(password) < MIN_PASSWORD:
+        return f"A password has at least {MIN_PASSWORD} characters."
+    if len(password.encode()) > MAX_PASSWORD:
+        return f"A password has at most {MAX_PASSWORD} bytes."
+    if password.casefold() == username.casefold():
+        return "A password is not the username."
+    return None
 
 
 def new_account(

@@ -1,0 +1,74 @@
+# mypy: ignore-errors
+# It runs with SDK 1.x in an environment of its own; mypy knows 2.x.
+"""The official Python SDK 1.x: `python_sdk_1.py URL`."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any
+
+import httpx
+from lines import Call, Callback, Refused, obey
+from mcp import ClientSession
+from mcp.client.auth import OAuthClientProvider
+from mcp.client.streamable_http import streamable_http_client
+from mcp.shared.auth import OAuthClientInformationFull, OAuthClientMetadata, OAuthToken
+from pydantic import AnyUrl
+
+
+class Memory:
+    """A `TokenStorage` for as long as the program runs."""
+
+    tokens: OAuthToken | None = None
+    client: OAuthClientInformationFull | None = None
+
+    async def get_tokens(self) -> OAuthToken | None:
+        return self.tokens
+
+    async def set_tokens(self, tokens: OAuthToken) -> None:
+        self.tokens = tokens
+
+    async def get_client_info(self) -> OAuthClientInformationFull | None:
+        return self.client
+
+    async def set_client_info(self, client_info: OAuthClientInformationFull) -> None:
+        self.client = client_info
+
+
+@asynccontextmanager
+async def connect(url: str, provider: OAuthClientProvider) -> AsyncIterator[Call]:
+    async with (
+        httpx.AsyncClient(auth=provider, timeout=30) as http,
+        streamable_http_client(url, http_client=http) as (read, write, _),
+        ClientSession(read, write) as session,
+    ):
+        await session.initialize()
+
+        async def call(tool: str, arguments: dict[str, Any]) -> Any:
+            result = await session.call_tool(tool, arguments)
+            if result.isError:
+                raise Refused(str(result.content))
+            return result.structuredContent
+
+        yield call
+
+
+async def main(url: str) -> None:
+    callback = Callback()
+    await callback.listen()
+
+    async def arrived() -> tuple[str, str]:
+        response = await callback.response()
+        return response["code"], response["state"]
+
+    metadata = OAuthClientMetadata(
+        client_name="Python SDK 1.x", redirect_uris=[AnyUrl(callback.redirect_uri)]
+    )
+    provider = OAuthClientProvider(url, metadata, Memory(), callback.open_browser, arrived)
+    await obey(partial(connect, url, provider))
+
+
+if __name__ == "__main__":
+    asyncio.run(main(*sys.argv[1:]))
