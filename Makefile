@@ -9,10 +9,11 @@ UPGRADE =
 VENV = .venv
 RUN = $(VENV)/bin/python -m
 INSTALL = $(RUN) pip install --quiet --disable-pip-version-check --require-hashes
-LOCK = $(VENV)/bin/uv pip compile pyproject.toml --extra valkey --universal --python-version 3.11 \
+COMPILE = $(VENV)/bin/uv pip compile --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --no-header --no-config --quiet $(UPGRADE)
+LOCK = $(COMPILE) pyproject.toml --extra valkey
 
-.PHONY: help run demo test check lint types contracts coverage format translations environment lock clean
+.PHONY: help run demo test test-browser screens check lint types contracts coverage format translations environment lock clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -29,6 +30,12 @@ demo: $(VENV)/.runtime ## start a server, let a client sign in and call a tool, 
 
 test: $(VENV)/.development ## the whole fast suite
 	@$(RUN) pytest -n auto
+
+test-browser: $(VENV)/.browser ## the pages in a real browser (Debian: apt install chromium npm)
+	@$(RUN) pytest -n auto -m browser tests/browser
+
+screens: $(VENV)/.browser ## pictures of the pages, into docs/screens (apt install fonts-noto-cjk too)
+	@$(RUN) tests.browser.screens docs/screens
 
 check: lint types contracts coverage ## everything that must hold before a commit lands
 
@@ -58,10 +65,12 @@ translations: $(VENV)/.development ## bring the catalogues up to the templates
 
 environment: $(VENV)/.development ## the environment and nothing more
 
-lock: $(VENV)/.development ## both lock files (make lock UPGRADE=--upgrade for the newest of everything)
+lock: $(VENV)/.development ## every lock file (make lock UPGRADE=--upgrade for the newest of everything)
 	@$(LOCK) --output-file requirements.lock
 	@$(LOCK) --group test --group dev --constraints requirements.lock \
 		--output-file requirements-dev.lock
+	@$(COMPILE) --group browser --constraints requirements-dev.lock \
+		--output-file requirements-browser.lock
 
 clean: ## remove what these commands made, the environment too
 	rm -rf $(VENV) .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
@@ -76,6 +85,11 @@ $(VENV)/.runtime: requirements.lock | $(VENV)/bin/python
 $(VENV)/.development: requirements.lock requirements-dev.lock | $(VENV)/bin/python
 	$(INSTALL) -r requirements-dev.lock
 	@touch $(VENV)/.runtime $@
+
+$(VENV)/.browser: requirements-browser.lock tests/browser/package-lock.json $(VENV)/.development
+	$(INSTALL) -r requirements-browser.lock
+	npm ci --prefix tests/browser --ignore-scripts --silent
+	@touch $@
 
 $(VENV)/bin/python:
 	@for python in $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11; do \

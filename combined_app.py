@@ -39,17 +39,21 @@ from resource_server.people import Activity, Profile, ProfileUnchanged
 from resource_server.protected_resource import PATHS, ProtectedResource, is_stateless
 from resource_server.registry import Registry
 from resource_server.scopes import ScopesNeeded, scopes_needed
+from resource_server.sharing import share_request_state, sharing_events
 from resource_server.verifiers import VerifierUnavailable
 from settings import Settings
-from startup import start
+from startup import PlainStart, start
 
 
 def create_app(
-    settings: Settings, store: Store | None = None, clock: Callable[[], float] = time.time
+    settings: Settings,
+    store: Store | None = None,
+    clock: Callable[[], float] = time.time,
+    mcp: MCPServer[Any] | None = None,
 ) -> Starlette:
-    """Both halves as one application; `store` and `clock` default to the settings' and the real."""
+    """Both halves as one application; what is not given is the settings' (and the real time)."""
     people = StoredPeople()
-    mcp = load_mcp_server(settings.mcp_server, people)
+    mcp = mcp or load_mcp_server(settings.mcp_server, people)
     server = create_server(
         settings,
         store,
@@ -58,6 +62,7 @@ def create_app(
         list_tools=partial(list_tools, mcp),
     )
     people.server = server
+    share_request_state(mcp, [*server.keys.derivations("request state")])
     resource = ProtectedResource(
         mcp,
         partial(verify_token, server),
@@ -71,7 +76,7 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        async with running(server), resource.run():
+        async with running(server), sharing_events(mcp, settings.store_url), resource.run():
             with before_shutdown(resource.close_streams):
                 yield
 
@@ -83,6 +88,7 @@ def create_app(
         ],
         exception_handlers=exception_handlers(server),
         middleware=[
+            Middleware(PlainStart, StoreUnavailable),
             Middleware(CrossOrigin, {*CROSS_ORIGIN_PATHS, *METADATA_PATHS, *PATHS}),
             Middleware(HostGuard, settings.origins, misdirected(server)),
         ],
@@ -176,7 +182,8 @@ def before_shutdown(act: Callable[[], None]) -> Iterator[None]:
     """Call `act` when the process is told to end, before the server waits for its connections.
 
     uvicorn runs the lifespan's end only after every connection has closed, and an open stream
-    closes only when we end it.
+    closes only when we end it. Told the same again, the process ends at once: what it acknowledged
+    is stored.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -185,6 +192,7 @@ def before_shutdown(act: Callable[[], None]) -> Iterator[None]:
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
 
     def told(number: int, frame: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_DFL)
         loop.call_soon_threadsafe(act)
         previous = before[signal.Signals(number)]
         if callable(previous):

@@ -8,23 +8,87 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
 from settings import Settings, load_settings
 
 App = TypeVar("App")
 
 IN_MEMORY = "memory://"
+ONE_MEMORY_EACH = (
+    "Latchgate does not start: with LATCHGATE_STORE_URL=memory:// every worker would keep codes and "
+    "tokens of its own, and refuse the others'.\n"
+    "Run one worker, or share a store: LATCHGATE_STORE_URL=sqlite:///latchgate.db on one machine, "
+    "valkey://host:6379/0 for several."
+)
 
 
-def start(create_app: Callable[[Settings], App]) -> App:
-    """The application for uvicorn; SystemExit with a sentence for the operator if it cannot be."""
-    settings = load_settings()
-    configure_logging()
-    if settings.store_url == IN_MEMORY and worker_count(sys.argv, os.environ) > 1:
-        _refuse_several_workers()
+def start(create_app: Callable[[Settings], App], *, keeps_state: bool = True) -> App:
+    """The application for uvicorn; SystemExit with a sentence for the operator if it cannot be.
+
+    Without `keeps_state` it has no use for a store, so that each worker may have a memory.
+    """
     try:
+        settings = load_settings()
+        configure_logging()
+        if worker_count(sys.argv, os.environ) > 1:
+            if keeps_state and settings.store_url == IN_MEMORY:
+                raise SystemExit(ONE_MEMORY_EACH)
+            settings = _without_sessions(settings)
         return create_app(settings)
     except ValueError as error:
+        _end_supervisor()
         raise SystemExit(f"Latchgate does not start: {error}") from error
+    except SystemExit:
+        _end_supervisor()
+        raise
+
+
+def _without_sessions(settings: Settings) -> Settings:
+    """A session lives in one worker, and its next request may come to another."""
+    if settings.mcp_sessions != "auto":
+        return settings
+    return settings.model_copy(update={"mcp_sessions": "stateless"})
+
+
+def _end_supervisor() -> None:
+    """uvicorn starts a worker that ended again and again: if this is one, that is ended too."""
+    supervisor = multiprocessing.parent_process()
+    if supervisor is not None and supervisor.pid is not None:
+        os.kill(supervisor.pid, signal.SIGTERM)
+
+
+class PlainStart:
+    """ASGI middleware: a start that fails for a known reason is told in a sentence, no traceback.
+
+    `reasons` are exceptions whose message is for the operator.
+    """
+
+    def __init__(self, app: ASGIApp, *reasons: type[Exception]) -> None:
+        self._app = app
+        self._reasons = reasons
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass everything through but the failure of the start."""
+        if scope["type"] != "lifespan":
+            await self._app(scope, receive, send)
+            return
+        failures: list[Message] = []
+
+        async def send_unless_failed(message: Message) -> None:
+            if message["type"] == "lifespan.startup.failed":
+                failures.append(message)
+            else:
+                await send(message)
+
+        try:
+            await self._app(scope, receive, send_unless_failed)
+        except BaseException as error:
+            for failure in failures:
+                if isinstance(error, self._reasons):
+                    failure["message"] = f"Latchgate does not start: {error}"
+                await send(failure)
+            raise
 
 
 def configure_logging() -> None:
@@ -43,19 +107,3 @@ def worker_count(arguments: Sequence[str], environment: Mapping[str, str]) -> in
         if name in {"--workers", "-w"}:
             told.append(attached if equals else value)
     return int(told[-1]) if told[-1].isdecimal() else 1
-
-
-def _refuse_several_workers() -> None:
-    """Each worker would have a memory of its own, and know nothing of the others' tokens.
-
-    uvicorn starts a worker that ended again and again, so the supervisor is ended too.
-    """
-    supervisor = multiprocessing.parent_process()
-    if supervisor is not None and supervisor.pid is not None:
-        os.kill(supervisor.pid, signal.SIGTERM)
-    raise SystemExit(
-        "Latchgate does not start: with LATCHGATE_STORE_URL=memory:// every worker would keep "
-        "codes and tokens of its own, and refuse the others'.\n"
-        "Run one worker, or share a store: LATCHGATE_STORE_URL=sqlite:///latchgate.db on one "
-        "machine, valkey://host:6379/0 for several."
-    )

@@ -14,6 +14,7 @@ from auth.failures import exception_handlers, misdirected
 from auth.jwks import JwksDocuments
 from auth.keys import open_key_ring
 from auth.known_clients import metadata_documents, new_fetcher, preregistered_clients
+from auth.limits import open_limits
 from auth.pages import Pages
 from auth.routes import CROSS_ORIGIN_PATHS, routes
 from auth.scopes import ScopeCatalogue
@@ -24,7 +25,7 @@ from auth.usage import UseCounter
 from cors import CrossOrigin
 from host_guard import HostGuard
 from settings import Settings
-from startup import start
+from startup import PlainStart, start
 
 KEEP_HOUSE_EVERY = 5.0
 PURGE_SLICE = 1000
@@ -47,14 +48,18 @@ def create_server(
 ) -> AuthorizationServer:
     """An authorization server, not open yet; `scopes` are further ones, with words for them."""
     words = dict(scopes or {})
-    fetcher = new_fetcher(settings, clock)
+    limits = open_limits(settings, clock)
+    fetcher = new_fetcher(settings, limits)
     supported = dict.fromkeys((*settings.required_scopes, *settings.scopes, *words))
     return AuthorizationServer(
         settings=settings,
         store=store or open_store(settings.store_url),
         keys=open_key_ring(settings),
         pages=Pages(settings, clock),
-        passwords=Passwords(settings.password_memory_kib, settings.password_iterations),
+        passwords=Passwords(
+            settings.password_memory_kib, settings.password_iterations, settings.password_queue
+        ),
+        limits=limits,
         scopes=ScopeCatalogue(tuple(supported), settings.required_scopes, words),
         uses=UseCounter(),
         preregistered=preregistered_clients(settings),
@@ -81,8 +86,12 @@ async def running(
                 yield
             finally:
                 tasks.cancel_scope.cancel()
-        await server.uses.write_to(server.store)
+        try:
+            await server.uses.write_to(server.store)
+        except StoreUnavailable as error:
+            logger.warning("store unavailable, the last calls are not counted: %s", error)
     finally:
+        await server.limits.close()
         await server.store.close()
 
 
@@ -121,6 +130,7 @@ def create_app(
         routes=routes(server),
         exception_handlers=exception_handlers(server),
         middleware=[
+            Middleware(PlainStart, StoreUnavailable),
             Middleware(CrossOrigin, CROSS_ORIGIN_PATHS),
             Middleware(HostGuard, settings.origins, misdirected(server)),
         ],

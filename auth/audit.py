@@ -10,6 +10,7 @@ from typing import Literal
 
 from starlette.requests import Request
 
+from auth.client_address import client_address
 from auth.http import correlation_id
 from auth.models import Event, Grant
 from auth.server import AuthorizationServer
@@ -60,7 +61,7 @@ async def record(
         subject=grant.subject if grant else subject,
         client_id=_cut(grant.client_id if grant else client_id),
         grant_id=grant.grant_id if grant else None,
-        address=request.client.host if request.client else None,
+        address=client_address(server, request),
         correlation_id=correlation_id(request),
         reason=_cut(reason),
     )

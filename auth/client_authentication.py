@@ -7,6 +7,8 @@ from urllib.parse import unquote_to_bytes
 
 from starlette.requests import Request
 
+from auth import audit
+from auth.client_address import client_network
 from auth.client_assertion import unverified_issuer, verify_client_assertion
 from auth.client_id_metadata import DocumentInvalid, DocumentUnreachable
 from auth.clients import MAX_CLIENT_ID, find_client, has_secret
@@ -34,8 +36,29 @@ class Credentials:
 
 
 async def authenticate_client(server: AuthorizationServer, request: Request, form: Form) -> Client:
-    """The client that sent this request. Raises InvalidClient, InvalidRequest (two methods)."""
+    """The client that sent this request. Raises InvalidClient, InvalidRequest (two methods).
+
+    Wrong secrets are limited for each client and address (OAuth 2.1 §2.4.1): who guesses cannot
+    shut out the client itself.
+    """
     credentials = read_credentials(request, form)
+    if credentials.method == "none":
+        return await _authenticate(server, request, credentials)
+    limit = server.limits.client_authentication_limit
+    failures = (credentials.client_id, client_network(server, request))
+    await limit.check(*failures)
+    try:
+        return await _authenticate(server, request, credentials)
+    except InvalidClient:
+        await limit.note(*failures)
+        client_id = credentials.client_id
+        await audit.record(server, request, "client_authentication_failed", client_id=client_id)
+        raise
+
+
+async def _authenticate(
+    server: AuthorizationServer, request: Request, credentials: Credentials
+) -> Client:
     challenge = credentials.method == "client_secret_basic"
     try:
         client = await find_client(server, credentials.client_id)

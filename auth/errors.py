@@ -12,6 +12,7 @@
     ├── InvalidClientMetadata       invalid_client_metadata (RFC 7591)
     └── TemporarilyUnavailable      temporarily_unavailable, 503 with Retry-After
         └── TooManyRequests         temporarily_unavailable, 429 with Retry-After
+            └── Overloaded          temporarily_unavailable, 503 with Retry-After
     AuthorizationError              sent to the client by redirect (OAuth 2.1 §4.1.2.1)
     PageError                       told to the person on a page: nobody can be redirected to
 
@@ -94,6 +95,12 @@ class TooManyRequests(TemporarilyUnavailable):
     """A limit was reached; it lifts after `retry_after` seconds."""
 
     status = 429
+
+
+class Overloaded(TooManyRequests):
+    """Everybody together asks for more than this machine can do: the same, but not their fault."""
+
+    status = 503
 
 
 class AuthorizationError(Exception):

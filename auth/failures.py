@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -86,6 +86,10 @@ def exception_handlers(server: AuthorizationServer) -> dict[Any, Any]:
         response.headers.update(error.headers or {})
         return response
 
+    async def client_disconnect(request: Request, error: ClientDisconnect) -> Response:  # noqa: ARG001
+        # Nobody is there to be told, and nothing of ours went wrong.
+        return Response(status_code=400, headers=NO_STORE)
+
     async def anything_else(request: Request, error: Exception) -> Response:
         name = correlation_id(request)
         logger.error("server error, correlation id %s", name, exc_info=error)
@@ -96,6 +100,7 @@ def exception_handlers(server: AuthorizationServer) -> dict[Any, Any]:
         PageError: page_error,
         StoreUnavailable: store_unavailable,
         HTTPException: http_exception,
+        ClientDisconnect: client_disconnect,
         Exception: anything_else,
     }
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 
 from auth.client_id_metadata import ClientMetadataDocuments, load_pins
 from auth.credentials import digest
+from auth.limits import Limits
 from auth.models import Client, Identity
 from auth.preregistered import load_clients
 from auth.safe_fetch import SafeFetcher
@@ -26,10 +27,10 @@ def preregistered_clients(settings: Settings) -> Mapping[str, Client]:
     return clients
 
 
-def new_fetcher(settings: Settings, clock: Callable[[], float]) -> SafeFetcher:
+def new_fetcher(settings: Settings, limits: Limits) -> SafeFetcher:
     """What fetches the documents and keys of clients; never from ourselves."""
     return SafeFetcher(
-        now=clock,
+        limit=limits.client_metadata_fetch_limit,
         own_hosts=[origin.host for origin in settings.origins.configured],
         allow_loopback=settings.client_metadata_loopback,
     )

@@ -9,7 +9,6 @@ import asyncio
 import re
 import socket
 import ssl
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass
@@ -22,6 +21,8 @@ import anyio.to_thread
 import httpcore2
 
 from auth.addresses import IPAddress, is_loopback_address, is_public_address
+from auth.errors import TooManyRequests
+from auth.limits import Limit
 from auth.uris import LOOPBACK_HOSTS, InvalidUri, Uri, check_host, split_uri
 
 TOTAL_SECONDS = 5.0
@@ -29,8 +30,6 @@ CONNECT_SECONDS = 2.0
 MAX_ADDRESSES = 4
 AT_ONCE = 32
 AT_ONCE_PER_HOST = 3
-PER_HOST_AND_MINUTE = 60
-MAX_HOSTS = 1_000
 
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 IsPermitted = Callable[[IPAddress], bool]
@@ -92,13 +91,13 @@ class SafeFetcher:
 
     `own_hosts`: our names (a port is ignored), never fetched from. `allow_loopback`: from this
     machine too, and over http, for development. `is_permitted` judges every address that a name
-    resolves to. `now` gives seconds.
+    resolves to. `limit`: how often each host is asked.
     """
 
     def __init__(
         self,
         *,
-        now: Callable[[], float],
+        limit: Limit,
         own_hosts: Collection[str] = (),
         allow_loopback: bool = False,
         resolve: Resolve = resolve_by_system,
@@ -106,7 +105,7 @@ class SafeFetcher:
         tls: ssl.SSLContext | None = None,
         total_seconds: float = TOTAL_SECONDS,
     ) -> None:
-        self._budget = _Budget(now)
+        self._limit = limit
         self._own_hosts = frozenset(_WITHOUT_PORT.sub("", host.lower()) for host in own_hosts)
         self._allow_loopback = allow_loopback
         self._resolve = resolve
@@ -119,8 +118,10 @@ class SafeFetcher:
     async def fetch(self, url: str, max_bytes: int) -> Fetched:
         """The JSON at this URL; raises DocumentUnreachable or DocumentInvalid."""
         uri = self._read(url)
-        if not self._budget.spend(uri.host):
-            raise DocumentUnreachable("its host was asked too often", "budget of this minute")
+        try:
+            await self._limit.take(uri.host)
+        except TooManyRequests as error:
+            raise DocumentUnreachable("its host was asked too often") from error
         turns_of_host = self._turns_by_host.setdefault(
             uri.host, asyncio.Semaphore(AT_ONCE_PER_HOST)
         )
@@ -210,23 +211,6 @@ class SafeFetcher:
                 expires=headers.get("expires", ""),
                 date=headers.get("date", ""),
             )
-
-
-class _Budget:
-    """How often each host may be asked in a minute; only the hosts asked last are remembered."""
-
-    def __init__(self, now: Callable[[], float]) -> None:
-        self._now = now
-        self._asked: OrderedDict[str, tuple[int, int]] = OrderedDict()
-
-    def spend(self, host: str) -> bool:
-        this_minute = int(self._now() // 60)
-        minute, times = self._asked.pop(host, (this_minute, 0))
-        times = times + 1 if minute == this_minute else 1
-        self._asked[host] = (this_minute, times)
-        if len(self._asked) > MAX_HOSTS:
-            self._asked.popitem(last=False)
-        return times <= PER_HOST_AND_MINUTE
 
 
 def _unreachable(detail: str) -> DocumentUnreachable:

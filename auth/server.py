@@ -10,6 +10,7 @@ from auth.client_assertion import FetchJwks
 from auth.client_id_metadata import ClientMetadataDocuments
 from auth.credentials import KeyRing
 from auth.errors import PageError
+from auth.limits import Limits
 from auth.models import Client
 from auth.pages import Pages
 from auth.scopes import ScopeCatalogue
@@ -31,6 +32,7 @@ class AuthorizationServer:
     keys: KeyRing
     pages: Pages
     passwords: Passwords
+    limits: Limits
     scopes: ScopeCatalogue
     uses: UseCounter
     preregistered: Mapping[str, Client]

@@ -23,7 +23,7 @@ class SignedIn:
 
 async def find_signed_in(server: AuthorizationServer, request: Request) -> SignedIn | None:
     """Who is signed in in the browser that sent this request; being seen extends the session."""
-    secret = _read_cookie(server, request, "session")
+    secret = read_cookie(server, request, "session")
     if secret is None:
         return None
     now = server.now()
@@ -55,7 +55,7 @@ async def start_session(
     ):
         return False
     origin = server.origin(request)
-    _set_cookie(response, origin, "session", secret, settings.session_max_ttl)
+    set_cookie(response, origin, "session", secret, settings.session_max_ttl)
     return True
 
 
@@ -76,7 +76,7 @@ async def end_session(
 
 def find_browser(server: AuthorizationServer, request: Request) -> str | None:
     """The secret of this browser, to which the forms that we give it are bound."""
-    return _read_cookie(server, request, "browser")
+    return read_cookie(server, request, "browser")
 
 
 def keep_browser(
@@ -84,21 +84,16 @@ def keep_browser(
 ) -> None:
     """Give a browser its secret, for as long as a form may stand open."""
     ttl = server.settings.session_max_ttl
-    _set_cookie(response, server.origin(request), "browser", browser, ttl)
+    set_cookie(response, server.origin(request), "browser", browser, ttl)
 
 
-def _cookie_name(kind: str, origin: Origin) -> str:
-    """`__Host-` where TLS allows it; on loopback with the port, which cookies ignore."""
-    if origin.is_secure:
-        return f"__Host-latchgate-{kind}"
-    return f"latchgate-{kind}-{origin.host.rpartition(':')[2]}"
-
-
-def _read_cookie(server: AuthorizationServer, request: Request, kind: str) -> str | None:
+def read_cookie(server: AuthorizationServer, request: Request, kind: str) -> str | None:
+    """What this browser holds in our cookie of this kind."""
     return request.cookies.get(_cookie_name(kind, server.origin(request)))
 
 
-def _set_cookie(response: Response, origin: Origin, kind: str, value: str, ttl: int) -> None:
+def set_cookie(response: Response, origin: Origin, kind: str, value: str, ttl: int) -> None:
+    """Give a browser a cookie that no script and no other site can read or send."""
     response.set_cookie(
         _cookie_name(kind, origin),
         value,
@@ -108,3 +103,10 @@ def _set_cookie(response: Response, origin: Origin, kind: str, value: str, ttl: 
         httponly=True,
         samesite="lax",
     )
+
+
+def _cookie_name(kind: str, origin: Origin) -> str:
+    """`__Host-` where TLS allows it; on loopback with the port, which cookies ignore."""
+    if origin.is_secure:
+        return f"__Host-latchgate-{kind}"
+    return f"latchgate-{kind}-{origin.host.rpartition(':')[2]}"

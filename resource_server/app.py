@@ -19,12 +19,13 @@ from starlette.types import ASGIApp
 from cors import CrossOrigin
 from host_guard import HostGuard
 from resource_server.discovery import new_http_client
-from resource_server.loading import InvalidMcpServer, load_mcp_server
+from resource_server.loading import load_mcp_server
 from resource_server.metadata import METADATA_PATHS, Description, metadata
 from resource_server.people import ClaimedPeople
 from resource_server.protected_resource import PATHS, ProtectedResource, is_stateless
 from resource_server.verifiers import IntrospectionVerifier, JwtVerifier, VerifierUnavailable
-from settings import Settings, load_settings
+from settings import Settings
+from startup import start
 
 CORS_PATHS = (*METADATA_PATHS, *PATHS)
 """What a client in a browser asks of a protected resource."""
@@ -121,9 +122,6 @@ async def not_served(_request: Request, error: Exception) -> Response:
 
 def __getattr__(name: str) -> ASGIApp:
     """`app`, made when uvicorn asks for it: what is missing is then said without a traceback."""
-    if name != "app":
-        raise AttributeError(name)
-    try:
-        return create_app(load_settings())
-    except (IncompleteSettings, InvalidMcpServer) as error:
-        raise SystemExit(f"latchgate: {error}") from error
+    if name == "app":
+        return start(create_app, keeps_state=False)
+    raise AttributeError(name)

@@ -119,7 +119,7 @@ class Responses:
     async def _is_good(self, response: "_Response", now: float) -> bool:
         """Whether the token of a stream is still good; trouble with the store ends no stream."""
         expires_at = response.token.expires_at
-        if False:
+        if expires_at is not None and expires_at <= now:
             return False
         if now - response.verified_at < VERIFY_INTERVAL:
             return True

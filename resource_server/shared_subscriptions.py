@@ -27,12 +27,15 @@ class SharedSubscriptionBus:
     Listeners here hear at once, whatever becomes of Valkey; what is published while it is away
     goes out when it is back. Nothing is replayed to a replica that was not connected: an event
     only says "fetch again". Every `quiet` seconds the connection must answer.
+
+    What is published on `local`, the bus of this process, counts as published here.
     """
 
     def __init__(
         self,
         url: str,
         *,
+        local: InMemorySubscriptionBus | None = None,
         prefix: str = "latchgate:1:",
         timeout: float = 0.5,
         quiet: float = 10,
@@ -44,22 +47,28 @@ class SharedSubscriptionBus:
         self._quiet = quiet
         self._reconnect_after = reconnect_after
         self._replica = uuid4().hex
-        self._local = InMemorySubscriptionBus()
+        self._arriving: ServerEvent | None = None
         self._waiting: deque[ServerEvent] = deque(maxlen=MAX_WAITING)
         self._is_waiting = asyncio.Event()
         self._is_answering = False
         self.connected = asyncio.Event()
         """Set while events of other replicas are heard here."""
+        self._local = local or InMemorySubscriptionBus()
+        self._local.subscribe(self._forward)
 
     async def publish(self, event: ServerEvent) -> None:
         """Deliver an event to every listener here, and leave it to `run` for the others."""
-        self._waiting.append(event)
-        self._is_waiting.set()
         await self._local.publish(event)
 
     def subscribe(self, listener: Callable[[ServerEvent], None]) -> Callable[[], None]:
         """Register a listener; what is returned ends that, however often it is called."""
         return self._local.subscribe(listener)
+
+    def _forward(self, event: ServerEvent) -> None:
+        # Not back to where it came from: listeners are called before `publish` first waits.
+        if event is not self._arriving:
+            self._waiting.append(event)
+            self._is_waiting.set()
 
     async def run(self) -> None:
         """Exchange events with the other replicas until cancelled; reconnects by itself."""
@@ -121,6 +130,7 @@ class SharedSubscriptionBus:
             logger.warning("an event of another replica could not be read: is it of this version?")
             return
         if sender != self._replica:
+            self._arriving = event
             await self._local.publish(event)
 
     async def _send(self, client: Valkey) -> None:

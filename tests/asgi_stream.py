@@ -7,6 +7,9 @@ from typing import Any
 import httpx2
 from starlette.types import ASGIApp, Message
 
+PATIENCE = 10
+"""Seconds after which a message that does not come fails a test instead of stopping it."""
+
 
 def body(content: bytes) -> Message:
     """The whole body of a request."""
@@ -40,7 +43,8 @@ class Exchange:
 
     async def next(self) -> Message:
         """The next message of the answer; an error of the application is raised here."""
-        message = await self._messages.get()
+        async with asyncio.timeout(PATIENCE):
+            message = await self._messages.get()
         if message is None:
             await self.task
             raise EOFError("the answer has ended")

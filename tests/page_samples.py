@@ -1,9 +1,16 @@
 """Every page with what it may show: for the tests of the pages and for their screenshots."""
 
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
 from auth.models import Account, Client, Event, Identity
+from auth.pages import Pages, logo, stylesheet
 from auth.pages.setup_snippets import setup_snippets
 from auth.redirect_uris import Destination
 from origins import Origin
@@ -252,3 +259,19 @@ PAGES: dict[str, tuple[str, dict[str, Any]]] = {
         for kind in ERROR_KINDS
     },
 }
+
+
+def gallery(pages: Pages) -> Starlette:
+    """An application that shows each of `PAGES` under /pages/."""
+
+    async def show(request: Request) -> Response:
+        template, context = PAGES[request.path_params["name"]]
+        return pages.render(request, template, **context)
+
+    return Starlette(
+        routes=[
+            Route("/pages/{name}", show, methods=["GET", "POST"]),
+            Route(pages.stylesheet_path, partial(stylesheet, pages)),
+            Route(pages.logo_path, partial(logo, pages)),
+        ]
+    )

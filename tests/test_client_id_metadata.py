@@ -19,6 +19,8 @@ from auth.client_id_metadata import (
 )
 from auth.client_metadata_document import read_client_metadata_document
 from auth.jwks import JwksDocuments
+from auth.limit_storage import BoundedMemory
+from auth.limits import Limit
 from auth.models import Client, Identity
 from auth.safe_fetch import SafeFetcher
 from tests.clock import Clock
@@ -311,7 +313,7 @@ def fetcher(authority: Authority, clock: Clock) -> SafeFetcher:
         return [ADDRESS]
 
     return SafeFetcher(
-        now=clock,
+        limit=Limit("fetch", "60/minute", BoundedMemory(clock)),
         resolve=resolve,
         is_permitted=lambda address: address == ip_address(ADDRESS),
         tls=authority.client,

@@ -2,25 +2,23 @@
 
 import time
 from collections.abc import AsyncIterator
-from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
 import httpx2
 import pytest
 from pydantic import ValidationError
-from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from auth.audit import Kind
 from auth.models import Event, Identity
-from auth.pages import Pages, as_name, logo, stylesheet
+from auth.pages import Pages, as_name
 from auth.pages.accent import DARK, LIGHT, contrast, readable_accent
 from auth.pages.security_headers import form_action_source
 from settings import Settings
-from tests.page_samples import ALICE, ERROR_KINDS, NOW, PAGES, a_client
+from tests.kit import World, authorization_request
+from tests.page_samples import ALICE, ERROR_KINDS, NOW, PAGES, a_client, gallery
 
 ORIGIN = "https://mcp.example.com"
 CONSENT = PAGES["consent-host"][1]
@@ -32,16 +30,7 @@ def make_pages(**settings: Any) -> Pages:
 
 
 def client_for(pages: Pages) -> httpx2.AsyncClient:
-    async def show(request: Request) -> Response:
-        template, context = PAGES[request.path_params["name"]]
-        return pages.render(request, template, **context)
-
-    routes = [
-        Route("/pages/{name}", show, methods=["GET", "POST"]),
-        Route(pages.stylesheet_path, partial(stylesheet, pages)),
-        Route(pages.logo_path, partial(logo, pages)),
-    ]
-    transport = httpx2.ASGITransport(app=Starlette(routes=routes))
+    transport = httpx2.ASGITransport(app=gallery(pages))
     return httpx2.AsyncClient(transport=transport, base_url=ORIGIN)
 
 
@@ -418,3 +407,25 @@ def test_the_languages_can_be_told_in_metadata(pages: Pages) -> None:
 def test_an_accent_colour_is_six_hexadecimal_digits(color: str) -> None:
     with pytest.raises(ValidationError):
         make_pages(accent_color=color)
+
+
+async def test_every_page_of_the_journey_takes_less_than_five_milliseconds(world: World) -> None:
+    """Of the processor's time, with all that is read and sealed for it, and the client's part."""
+    client = await world.register()
+    stranger, person = world.browser(), await world.signed_in()
+    request = authorization_request(client)
+    for browser, path, query in (
+        (stranger, "/", {}),
+        (stranger, "/oauth/sign-in", {}),
+        (stranger, "/oauth/authorize", request),
+        (stranger, "/oauth/authorize", {"client_id": "unknown"}),
+        (person, "/oauth/authorize", request),
+        (person, "/oauth/connections", {}),
+        (person, "/oauth/password", {}),
+    ):
+        took = []
+        for _ in range(4):
+            began = time.process_time()
+            await browser.get(path, params=query)
+            took.append(time.process_time() - began)
+        assert min(took) < 0.005, path

@@ -10,8 +10,8 @@ from pydantic import SecretStr, ValidationError
 from settings import PREFIX, Settings, load_settings
 
 ROOT = Path(__file__).parent.parent
-KEY = "k" * 43
-OTHER_KEY = "o" * 43
+KEY = "vMQx7hX1nqzLr0b5Yt2sGd8wKc4JfEaU9oPiRj3mNkA"
+OTHER_KEY = KEY[::-1]
 
 
 @pytest.fixture(autouse=True)
@@ -74,7 +74,18 @@ def test_a_variable_is_read(
         ("BROWSER_ORIGINS", "null", "neither an origin"),
         ("BROWSER_ORIGINS", "https://app.example.com/page", "neither an origin"),
         ("SECRET_KEYS", f"{KEY},short-secret", "at least 32 characters: make one with python3"),
+        ("SECRET_KEYS", "short-" * 9, "this key could be guessed"),
+        ("SECRET_KEYS", "change-me-to-something-of-32-characters", "this key could be guessed"),
+        ("SECRET_KEYS", "0" * 64, "this key could be guessed"),
         ("ADMIN_PASSWORD", "secret", "at least 8 characters"),
+        *(
+            ("ADMIN_PASSWORD", password, "among the first that anybody tries")
+            for password in ("password", "admin123", "P@ssw0rd!", "Adm1n-2027", "12345678")
+        ),
+        ("SIGN_IN_LIMIT", "often", "is no limit, such as 10/minute"),
+        ("SIGN_IN_LIMIT", "0/minute", "is no limit"),
+        ("TOKEN_LIMIT", "5/fortnight", "is no limit"),
+        ("TRUSTED_PROXIES", "-1", "greater than or equal to 0"),
         ("SCOPES", 'user "all"', "is no scope"),
         ("REQUIRED_SCOPES", "höher", "is no scope"),
         ("CODE_TTL", "0", "greater than 0"),

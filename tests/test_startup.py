@@ -2,13 +2,23 @@
 
 import multiprocessing
 import signal
+import socket
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from types import ModuleType
 
 import pytest
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.types import ASGIApp, Message
 
+import auth.app
+import combined_app
 import startup
 from auth.keys import open_key_ring
+from auth.store import StoreUnavailable
 from settings import Settings
 from tests.kit import new_settings
 
@@ -83,3 +93,95 @@ def test_a_fault_of_the_operators_is_one_sentence(
 def test_replicas_need_a_key_that_they_share(scheme: str) -> None:
     with pytest.raises(ValueError, match="LATCHGATE_SECRET_KEYS"):
         open_key_ring(new_settings(secret_keys=(), store_url=f"{scheme}://host"))
+
+
+@pytest.mark.usefixtures("four_workers")
+def test_several_workers_keep_no_sessions_unless_told_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LATCHGATE_STORE_URL", "sqlite:///latchgate.db")
+    assert startup.start(lambda settings: settings.mcp_sessions) == "stateless"
+    monkeypatch.setenv("LATCHGATE_MCP_SESSIONS", "stateful")
+    assert startup.start(lambda settings: settings.mcp_sessions) == "stateful"
+
+
+@pytest.mark.usefixtures("four_workers")
+def test_several_workers_that_keep_no_state_need_no_store() -> None:
+    sessions = startup.start(lambda settings: settings.mcp_sessions, keeps_state=False)
+    assert sessions == "stateless"
+
+
+async def told(app: ASGIApp, *sent: str) -> list[str]:
+    """What a server that runs this application is told of its lifespan."""
+    messages: list[Message] = []
+    received = [{"type": f"lifespan.{name}"} for name in sent]
+
+    async def receive() -> Message:
+        return received.pop(0)
+
+    async def send(message: Message) -> None:
+        messages.append(message)
+
+    with suppress(StoreUnavailable, RuntimeError):
+        await app({"type": "lifespan", "state": {}}, receive, send)
+    return [f"{message['type']} {message.get('message', '')}".strip() for message in messages]
+
+
+def app_whose_lifespan(
+    fails_at: str, error: Exception = StoreUnavailable("store.db: it is read-only")
+) -> Starlette:
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        if fails_at == "startup":
+            raise error
+        yield
+        if fails_at == "shutdown":
+            raise error
+
+    return Starlette(
+        lifespan=lifespan, middleware=[Middleware(startup.PlainStart, StoreUnavailable)]
+    )
+
+
+async def test_a_start_without_its_store_is_told_in_a_sentence() -> None:
+    assert await told(app_whose_lifespan("startup"), "startup") == [
+        "lifespan.startup.failed Latchgate does not start: store.db: it is read-only"
+    ]
+
+
+async def test_a_start_that_fails_for_an_unknown_reason_is_told_with_its_traceback() -> None:
+    (message,) = await told(app_whose_lifespan("startup", RuntimeError("a fault")), "startup")
+    assert message.startswith("lifespan.startup.failed Traceback")
+
+
+async def test_what_happens_after_the_start_is_told_as_it_is() -> None:
+    whole = await told(app_whose_lifespan("never"), "startup", "shutdown")
+    assert whole == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
+    _, failed = await told(app_whose_lifespan("shutdown"), "startup", "shutdown")
+    assert failed.startswith("lifespan.shutdown.failed Traceback")
+
+
+@pytest.fixture(params=["corrupt", "directory", "no directory", "silent valkey"])
+def useless_store(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a store that cannot be opened."""
+    path = tmp_path / "store.db"
+    match request.param:
+        case "corrupt":
+            path.write_bytes(b"no database " * 1000)
+        case "directory":
+            path.mkdir()
+        case "no directory":
+            path.touch()
+            path /= "store.db"
+        case _:
+            with socket.socket() as unused:
+                unused.bind(("127.0.0.1", 0))
+                return f"valkey://127.0.0.1:{unused.getsockname()[1]}"
+    return f"sqlite:///{path}"
+
+
+@pytest.mark.parametrize("module", [combined_app, auth.app], ids=lambda module: module.__name__)
+async def test_the_sentence_names_the_store(useless_store: str, module: ModuleType) -> None:
+    app = module.create_app(new_settings(store_url=useless_store))
+    (message,) = await told(app, "startup")
+    assert message.startswith("lifespan.startup.failed Latchgate does not start: ")
+    assert "store.db" in message or "Valkey" in message
+    assert "Traceback" not in message

@@ -4,44 +4,63 @@ import logging
 import os
 import secrets
 from collections.abc import Callable
+from typing import TypeVar
 
 from anyio import CapacityLimiter, to_thread
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
+from auth.errors import Overloaded
 from auth.models import Account
 from auth.store import Store
 from settings import Settings
+from settings.values import is_default_password
 
 MIN_PASSWORD = 8
 MAX_PASSWORD = 1024
 MAX_USERNAME = 256
+RETRY_AFTER = 5
+
+T = TypeVar("T")
 
 logger = logging.getLogger("latchgate")
 
 
 class Passwords:
-    """argon2id (RFC 9106), off the event loop and never more at once than there are cores."""
+    """argon2id (RFC 9106), off the event loop and never more at once than there are cores.
 
-    def __init__(self, memory_kib: int, iterations: int) -> None:
+    `queue`: how many may wait for their turn; Overloaded is raised for further ones.
+    """
+
+    def __init__(self, memory_kib: int, iterations: int, queue: int = 50) -> None:
         self._hasher = PasswordHasher(
             time_cost=iterations, memory_cost=memory_kib, parallelism=1, salt_len=16, hash_len=32
         )
         self._limiter = CapacityLimiter(os.cpu_count() or 1)
+        self._queue = queue
         self._nobody = self._hasher.hash(secrets.token_urlsafe())
 
     async def hash(self, password: str) -> str:
         """The hash to store, in the PHC string format."""
-        return await to_thread.run_sync(self._hasher.hash, password, limiter=self._limiter)
+        return await self._run(self._hasher.hash, password)
 
     async def verify(self, account: Account | None, password: str) -> bool:
         """Whether the password is this person's; nobody's takes as long to refuse."""
         stored = account.password_hash if account else self._nobody
-        return await to_thread.run_sync(self._verify, stored, password, limiter=self._limiter)
+        return await self._run(self._verify, stored, password)
 
     def is_outdated(self, account: Account) -> bool:
         """Whether a password was hashed with other parameters than today's."""
         return self._hasher.check_needs_rehash(account.password_hash)
+
+    async def _run(self, step: Callable[..., T], *arguments: str) -> T:
+        statistics = self._limiter.statistics()
+        if (
+            statistics.borrowed_tokens >= statistics.total_tokens
+            and statistics.tasks_waiting >= self._queue
+        ):
+            raise Overloaded("too many people are signing in: try again", RETRY_AFTER)
+        return await to_thread.run_sync(step, *arguments, limiter=self._limiter)
 
     def _verify(self, stored: str, password: str) -> bool:
         try:
@@ -83,6 +102,8 @@ def password_problem(username: str, password: str) -> str | None:
         return f"A password has at most {MAX_PASSWORD} bytes."
     if password.casefold() == username.casefold():
         return "A password is not the username."
+    if is_default_password(password):
+        return "A password is not among the first that anybody tries."
     return None
 
 

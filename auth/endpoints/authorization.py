@@ -14,6 +14,7 @@ from auth.authorization_requests import (
     read_authorization_request,
     redirect,
 )
+from auth.client_address import client_network
 from auth.consents import Consent, choices, find_consent, give_code
 from auth.errors import AuthorizationError, PageError
 from auth.forms import render_form
@@ -30,6 +31,7 @@ async def authorize(server: AuthorizationServer, request: Request) -> Response:
 
     Asking twice changes nothing: only the person's yes, posted from our page, makes a grant.
     """
+    await server.limits.authorization_limit.take(client_network(server, request))
     form = read_query(request) if request.method != "POST" else await read_posted_form(request)
     redirection = await find_redirection(server, request, form)
     signed_in = await find_signed_in(server, request)

@@ -6,6 +6,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from auth import tokens
+from auth.client_address import client_network
 from auth.client_authentication import authenticate_client
 from auth.credentials import digest
 from auth.errors import InvalidClient
@@ -33,7 +34,19 @@ async def introspect(server: AuthorizationServer, request: Request) -> Response:
     caller = await authenticate_client(server, request, form)
     if not caller.is_confidential:
         raise InvalidClient("only a client that authenticates may introspect")
-    members = await _describe(server, request, caller, parse(IntrospectionRequest, form).token)
+    token = parse(IntrospectionRequest, form).token
+    if _is_resource_server(server, caller):
+        # It asks on behalf of everybody, also of those who send it garbage.
+        return _answer(await _describe(server, request, caller, token))
+    failures = (caller.client_id, client_network(server, request))
+    await server.limits.token_lookup_limit.check(*failures)
+    members = await _describe(server, request, caller, token)
+    if members is None:
+        await server.limits.token_lookup_limit.note(*failures)
+    return _answer(members)
+
+
+def _answer(members: dict[str, Any] | None) -> Response:
     return JSONResponse(members or _INACTIVE, headers=NO_STORE)
 
 

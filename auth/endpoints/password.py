@@ -6,12 +6,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from auth import audit
-from auth.accounts import MAX_PASSWORD, MIN_PASSWORD
+from auth.accounts import MAX_PASSWORD, MIN_PASSWORD, password_problem
 from auth.authorization_requests import redirect
 from auth.endpoints.sign_in import SIGN_IN_PATH
+from auth.errors import Overloaded, TooManyRequests
 from auth.forms import OpenedForm, open_form, render_form
 from auth.models import Account
 from auth.pages import page_path
+from auth.password_attempts import begin_password_change
 from auth.server import AuthorizationServer
 from auth.sessions import SignedIn, find_signed_in
 
@@ -31,14 +33,20 @@ async def post_password(server: AuthorizationServer, request: Request) -> Respon
         return redirect(page_path(request, SIGN_IN_PATH))
     form = await open_form(server, request, "password.html", signed_in=signed_in)
     account, new = signed_in.account, form.values.get("new_password") or ""
-    problem = await _problem(server, form, account, new)
+    try:
+        problem = await _problem(server, form, account, new)
+        new_hash = "" if problem else await server.passwords.hash(new)
+    except TooManyRequests as error:
+        wait = error.retry_after
+        response = _page(
+            server, request, signed_in, error.status, problem="throttled", retry_after=wait
+        )
+        response.headers["Retry-After"] = str(wait)
+        return response
     if problem:
         return _page(server, request, signed_in, 400, problem=problem)
     await server.store.change_password(
-        account.subject,
-        await server.passwords.hash(new),
-        server.now(),
-        keep_session=signed_in.session.digest,
+        account.subject, new_hash, server.now(), keep_session=signed_in.session.digest
     )
     await audit.record(server, request, "password_changed", subject=account.subject)
     return _page(server, request, signed_in, done=True)
@@ -50,15 +58,30 @@ async def _problem(
     current = form.values.get("current_password") or ""
     if form.is_expired:
         return "expired"
-    if len(current.encode()) > MAX_PASSWORD or not await server.passwords.verify(account, current):
+    if not await _is_current(server, account, current):
         return "credentials"
     if new == current:
         return "unchanged"
     if len(new) < MIN_PASSWORD:
         return "too_short"
-    if len(new.encode()) > MAX_PASSWORD or new.lower() == account.username.lower():
+    if password_problem(account.username, new):
         return "weak"
     return None
+
+
+async def _is_current(server: AuthorizationServer, account: Account, password: str) -> bool:
+    """Whether this is the password; who found an open session cannot try as many as they like."""
+    attempt = await begin_password_change(server, account.subject)
+    if len(password.encode()) > MAX_PASSWORD:
+        return False
+    try:
+        is_current = await server.passwords.verify(account, password)
+    except Overloaded:
+        await attempt.take_back()
+        raise
+    if is_current:
+        await attempt.take_back()
+    return is_current
 
 
 def _page(

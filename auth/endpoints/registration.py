@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from auth import audit
+from auth.client_address import client_network
 from auth.clients import MAX_CLIENT_ID, seal_client, secret_of
 from auth.errors import InvalidClientMetadata, InvalidRedirectUri
 from auth.http import NO_STORE, read_json_object
@@ -55,6 +56,7 @@ _LINKS = ("client_uri", "logo_uri", "tos_uri", "policy_uri", "jwks_uri")
 
 async def register(server: AuthorizationServer, request: Request) -> Response:
     """Register a client: 201 with its `client_id` and everything that was registered."""
+    await server.limits.registration_limit.take(client_network(server, request))
     metadata = _read(await read_json_object(request))
     client = _client(server, metadata)
     client_id = seal_client(server.keys, client)

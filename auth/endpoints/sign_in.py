@@ -1,5 +1,7 @@
 """Signing in and out: the pages at which we learn who the person is (OAuth 2.1 §3.1)."""
 
+from typing import Any
+
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -7,10 +9,12 @@ from auth import audit
 from auth.accounts import MAX_PASSWORD, MAX_USERNAME, sign_in
 from auth.authorization_requests import redirect
 from auth.endpoints.authorization import authorize_path
+from auth.errors import Overloaded, TooManyRequests
 from auth.forms import OpenedForm, open_form, render_form
 from auth.http import NO_STORE, asks_for_json
 from auth.models import Account
 from auth.pages import page_path
+from auth.password_attempts import begin_attempt, remember_device
 from auth.server import AuthorizationServer
 from auth.sessions import end_session, find_signed_in, start_session
 
@@ -34,23 +38,38 @@ async def post_sign_in(server: AuthorizationServer, request: Request) -> Respons
     username = form.values.get("username") or ""
     if form.is_expired:
         return _again(server, request, form, username, "expired")
-    account = await _check(server, username, form.values.get("password") or "")
+    try:
+        account = await _check(server, request, username, form.values.get("password") or "")
+    except TooManyRequests as error:
+        return await _wait(server, request, form, username, error)
     response = redirect(
         authorize_path(form.parameters) if form.parameters else page_path(request, CONNECTIONS_PATH)
     )
     if account is None or not await _start(server, request, response, account):
         await audit.record(server, request, "sign_in_failed", reason="wrong username or password")
         return _again(server, request, form, username, "credentials")
+    remember_device(server, request, response, username)
     await server.store.record_sign_in(account.subject, server.now())
     await audit.record(server, request, "sign_in_succeeded", subject=account.subject)
     return response
 
 
-async def _check(server: AuthorizationServer, username: str, password: str) -> Account | None:
+async def _check(
+    server: AuthorizationServer, request: Request, username: str, password: str
+) -> Account | None:
+    """The person with this password. Counted before it is hashed, or a burst would not be seen."""
+    attempt = await begin_attempt(server, request, username)
     # Nothing longer than can be stored is hashed: it could only cost time (RFC 9106 has no limit).
     if len(username) > MAX_USERNAME or len(password.encode()) > MAX_PASSWORD:
         return None
-    return await sign_in(server.store, server.passwords, username, password)
+    try:
+        account = await sign_in(server.store, server.passwords, username, password)
+    except Overloaded:
+        await attempt.take_back()
+        raise
+    if account is not None:
+        await attempt.take_back()
+    return account
 
 
 async def _start(
@@ -66,8 +85,38 @@ async def _start(
     return await start_session(server, request, response, account)
 
 
+async def _wait(
+    server: AuthorizationServer,
+    request: Request,
+    form: OpenedForm,
+    username: str,
+    error: TooManyRequests,
+) -> Response:
+    """Neither right nor wrong: this attempt was not looked at, and another is welcome later."""
+    await audit.record(server, request, "sign_in_throttled", reason=f"wait {error.retry_after} s")
+    if asks_for_json(request):
+        raise error
+    response = _again(
+        server,
+        request,
+        form,
+        username,
+        "throttled",
+        error.status,
+        retry_after=error.retry_after,
+    )
+    response.headers["Retry-After"] = str(error.retry_after)
+    return response
+
+
 def _again(
-    server: AuthorizationServer, request: Request, form: OpenedForm, username: str, problem: str
+    server: AuthorizationServer,
+    request: Request,
+    form: OpenedForm,
+    username: str,
+    problem: str,
+    status: int = 400,
+    **details: Any,
 ) -> Response:
     """The page again with what went wrong; the waiting request waits on in a fresh form."""
     if asks_for_json(request):
@@ -77,11 +126,12 @@ def _again(
         server,
         request,
         "sign_in.html",
-        400,
+        status,
         parameters=form.parameters,
         redirect_uri=form.parameters.get("redirect_uri"),
         username=username,
         problem=problem,
+        **details,
     )
 
 

@@ -3,8 +3,9 @@
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from auth.client_address import client_network
 from auth.client_authentication import authenticate_client
-from auth.errors import InvalidRequest, UnauthorizedClient, UnsupportedGrantType
+from auth.errors import InvalidGrant, InvalidRequest, UnauthorizedClient, UnsupportedGrantType
 from auth.grants import GRANTS
 from auth.http import NO_STORE, read_form
 from auth.server import AuthorizationServer
@@ -22,5 +23,14 @@ async def token(server: AuthorizationServer, request: Request) -> Response:
         raise UnsupportedGrantType("grant_type must be one of " + ", ".join(GRANTS))
     if grant_type not in client.grant_types:
         raise UnauthorizedClient("the client is not registered for this grant_type")
-    answer = await exchange(server, request, client, form)
+    # By what is presented as well, so that a client which tries the same dead token again and again
+    # is told to stop, and not everybody who shares its address (hosted clients) or its client_id.
+    presented = form.get("code") or form.get("refresh_token") or ""
+    failures = (client.client_id, presented, client_network(server, request))
+    await server.limits.token_limit.check(*failures)
+    try:
+        answer = await exchange(server, request, client, form)
+    except InvalidGrant:
+        await server.limits.token_limit.note(*failures)
+        raise
     return JSONResponse(answer.members(), headers=NO_STORE)

@@ -83,7 +83,7 @@ async def strangers(tls: ssl.SSLContext) -> AsyncIterator[Strangers]:
 
 @asynccontextmanager
 async def chromium(web_port: int = 0) -> AsyncIterator[Browser]:
-    """A browser with a profile of its own; `WEB_HOSTS` lead to `web_port`, nothing else anywhere."""
+    """A browser with a new profile; `WEB_HOSTS` lead to `web_port`, other names nowhere."""
     rules = [f"MAP {host}:443 127.0.0.1:{web_port}" for host in WEB_HOSTS]
     rules += ["MAP * ~NOTFOUND", "EXCLUDE 127.0.0.1", "EXCLUDE ::1", "EXCLUDE localhost"]
     async with async_playwright() as playwright:

@@ -1,6 +1,6 @@
 """What the client programs in Python share: orders on standard input, a callback, the browser.
 
-An order is a line of JSON, {"tool": …, "arguments": …}; so is the answer to it, {"result": …} or
+An order is a line of JSON, {"do": "call", "with": […]}; so is the answer to it, {"result": …} or
 {"error": …}, with the number of sessions opened so far. Nothing here but the standard library: each
 program runs in an environment of its own.
 """
@@ -14,14 +14,15 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-Call = Callable[[str, dict[str, Any]], Awaitable[Any]]
+Verbs = dict[str, Callable[..., Awaitable[Any]]]
+"""What a client can do: `call` a tool, and whatever else."""
 
 
 class Refused(Exception):
     """The tool answered with an error."""
 
 
-async def obey(connect: Callable[[], AbstractAsyncContextManager[Call]]) -> None:
+async def obey(connect: Callable[[], AbstractAsyncContextManager[Verbs]]) -> None:
     """Carry out orders until there are no more.
 
     A session that served and then fails is replaced by a new one, once, as applications do.
@@ -30,10 +31,10 @@ async def obey(connect: Callable[[], AbstractAsyncContextManager[Call]]) -> None
     while order:
         answered = 0
         try:
-            async with connect() as call:
+            async with connect() as verbs:
                 sessions += 1
                 while order:
-                    result = await call(order["tool"], order["arguments"])
+                    result = await verbs[order["do"]](*order["with"])
                     answered += 1
                     _tell(result=result, sessions=sessions)
                     order = await _next_order()

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 import httpx
-from lines import Call, Callback, Refused, obey
+from lines import Callback, Refused, Verbs, obey
 from mcp import ClientSession
 from mcp.client.auth import OAuthClientProvider
 from mcp.client.streamable_http import streamable_http_client
@@ -38,7 +38,7 @@ class Memory:
 
 
 @asynccontextmanager
-async def connect(url: str, provider: OAuthClientProvider) -> AsyncIterator[Call]:
+async def connect(url: str, provider: OAuthClientProvider) -> AsyncIterator[Verbs]:
     async with (
         httpx.AsyncClient(auth=provider, timeout=30) as http,
         streamable_http_client(url, http_client=http) as (read, write, _),
@@ -52,7 +52,7 @@ async def connect(url: str, provider: OAuthClientProvider) -> AsyncIterator[Call
                 raise Refused(str(result.content))
             return result.structuredContent
 
-        yield call
+        yield {"call": call}
 
 
 async def main(url: str) -> None:

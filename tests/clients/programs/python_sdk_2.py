@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 import httpx2
-from lines import Call, Callback, Refused, obey
+from lines import Callback, Refused, Verbs, obey
 from mcp import Client
 from mcp.client.auth import OAuthClientProvider
 from mcp.client.streamable_http import streamable_http_client
@@ -41,7 +41,7 @@ class Memory:
 
 
 @asynccontextmanager
-async def connect(url: str, mode: str, provider: OAuthClientProvider) -> AsyncIterator[Call]:
+async def connect(url: str, mode: str, provider: OAuthClientProvider) -> AsyncIterator[Verbs]:
     async with (
         httpx2.AsyncClient(auth=provider, timeout=30) as http,
         Client(streamable_http_client(url, http_client=http), mode=mode) as client,
@@ -53,7 +53,7 @@ async def connect(url: str, mode: str, provider: OAuthClientProvider) -> AsyncIt
                 raise Refused(str(result.content))
             return result.structured_content
 
-        yield call
+        yield {"call": call}
 
 
 async def main(url: str, mode: str) -> None:
@@ -62,7 +62,9 @@ async def main(url: str, mode: str) -> None:
 
     async def arrived() -> AuthorizationCodeResult:
         response = await callback.response()
-        return AuthorizationCodeResult(response["code"], response["state"], response["iss"])
+        return AuthorizationCodeResult(
+            code=response["code"], state=response["state"], iss=response["iss"]
+        )
 
     metadata = OAuthClientMetadata(
         client_name="Python SDK 2.x", redirect_uris=[AnyUrl(callback.redirect_uri)]

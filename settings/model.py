@@ -1,92 +1,31 @@
-"""The settings: the only reader of the environment. Every name has the prefix LATCHGATE_."""
+"""Every setting: what it is for, and a default that is safe."""
 
-import re
-from collections.abc import Iterable
-from difflib import get_close_matches
 from functools import cached_property
-from typing import Annotated, Literal, Self, TypeVar
+from typing import Annotated, Literal, Self
 
-from pydantic import (
-    AfterValidator,
-    BeforeValidator,
-    DirectoryPath,
-    Field,
-    FilePath,
-    SecretStr,
-    ValidationError,
-    model_validator,
-)
-from pydantic_settings import (
-    BaseSettings,
-    DotEnvSettingsSource,
-    EnvSettingsSource,
-    NoDecode,
-    SettingsConfigDict,
-)
+from pydantic import DirectoryPath, Field, FilePath, SecretStr, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from origins import Origins, canonical_origin, canonical_resource, issuer_identifier
+from origins import Origins
+from settings.values import (
+    Issuer,
+    Key,
+    Limit,
+    ModuleAndName,
+    Number,
+    OwnOrigin,
+    Password,
+    Resource,
+    Scope,
+    Seconds,
+    WebOrigin,
+    Words,
+)
 
 PREFIX = "LATCHGATE_"
 MINUTE = 60
 HOUR = 60 * MINUTE
 DAY = 24 * HOUR
-
-_MIN_KEY_LENGTH = 32
-_MIN_PASSWORD_LENGTH = 8
-_MODULE_AND_NAME = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*:[^\W\d]\w*")
-_SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
-_WEB_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[a-z0-9._\[\]:-]+")
-
-
-def _split(value: object) -> object:
-    return tuple(value.replace(",", " ").split()) if isinstance(value, str) else value
-
-
-def _web_origin(value: str) -> str:
-    origin = value.lower().removesuffix("/")
-    if origin != "*" and not _WEB_ORIGIN.fullmatch(origin):
-        raise ValueError(f"{value!r} is neither an origin, such as https://app.example.com, nor *")
-    return origin
-
-
-def _scope(value: str) -> str:
-    if not _SCOPE.fullmatch(value):
-        raise ValueError(f"{value!r} is no scope: it needs ASCII without quote and backslash")
-    return value
-
-
-def _module_and_name(value: str) -> str:
-    if not _MODULE_AND_NAME.fullmatch(value):
-        raise ValueError(f"{value!r} is not module:name, such as my_tools:mcp")
-    return value
-
-
-def _strong_key(value: SecretStr) -> SecretStr:
-    if len(value.get_secret_value()) < _MIN_KEY_LENGTH:
-        raise ValueError(
-            f"a key has at least {_MIN_KEY_LENGTH} characters: make one with "
-            "python3 -c 'import secrets; print(secrets.token_urlsafe(32))'"
-        )
-    return value
-
-
-def _long_password(value: SecretStr) -> SecretStr:
-    if len(value.get_secret_value()) < _MIN_PASSWORD_LENGTH:
-        raise ValueError(f"a password has at least {_MIN_PASSWORD_LENGTH} characters")
-    return value
-
-
-T = TypeVar("T")
-Words = Annotated[tuple[T, ...], NoDecode, BeforeValidator(_split)]
-Seconds = Annotated[int, Field(gt=0)]
-OwnOrigin = Annotated[str, AfterValidator(canonical_origin)]
-WebOrigin = Annotated[str, AfterValidator(_web_origin)]
-Resource = Annotated[str, AfterValidator(canonical_resource)]
-Issuer = Annotated[str, AfterValidator(issuer_identifier)]
-Scope = Annotated[str, AfterValidator(_scope)]
-ModuleAndName = Annotated[str, AfterValidator(_module_and_name)]
-Key = Annotated[SecretStr, AfterValidator(_strong_key)]
-Password = Annotated[SecretStr, AfterValidator(_long_password)]
 
 
 class Settings(BaseSettings):
@@ -194,6 +133,49 @@ class Settings(BaseSettings):
         10 * MINUTE, description="Seconds that a sign-in or consent page may stand open."
     )
 
+    trusted_proxies: Number = Field(
+        0,
+        description="How many proxies stand in front: so many hops of X-Forwarded-For count.",
+    )
+    body_timeout: Seconds = Field(
+        30, description="Seconds in which the body of a request has to arrive."
+    )
+    sign_in_limit: Limit = Field(
+        "5/5minutes;20/hour", description="Failed sign-ins with one name from one address."
+    )
+    sign_in_account_limit: Limit = Field(
+        "100/hour", description="Failed sign-ins with one name, but from browsers known for it."
+    )
+    sign_in_address_limit: Limit = Field(
+        "20/minute;200/hour", description="Failed sign-ins from one address, whatever the name."
+    )
+    password_queue: Number = Field(
+        50, description="Passwords that may wait to be checked; further ones are sent away (503)."
+    )
+    authorization_limit: Limit = Field(
+        "120/minute", description="Authorization requests from one address."
+    )
+    registration_limit: Limit = Field(
+        "30/minute;300/hour", description="Registrations of clients from one address."
+    )
+    client_metadata_fetch_limit: Limit = Field(
+        "60/minute", description="Requests of ours to one host for documents and keys of clients."
+    )
+    client_authentication_limit: Limit = Field(
+        "10/minute", description="Wrong secrets of one client from one address."
+    )
+    token_limit: Limit = Field(
+        "20/minute", description="Failed token requests of one client with one code or token."
+    )
+    token_lookup_limit: Limit = Field(
+        "300/minute",
+        description="Introspections and revocations of unknown tokens by one client.",
+    )
+    streams_per_person: Number = Field(
+        32, description="Streams of /mcp that one person may have open."
+    )
+    streams: Number = Field(1000, description="Streams of /mcp that may be open in all.")
+
     mcp_server: ModuleAndName = Field(
         "resource_server.server:create_mcp_server",
         description="module:name of the MCP server to protect, or of a function that makes it.",
@@ -237,56 +219,3 @@ class Settings(BaseSettings):
         """Under which origins we are reached."""
         configured = (self.public_url,) if self.public_url else ()
         return Origins((*configured, *self.extra_origins))
-
-
-def load_settings() -> Settings:
-    """The settings from the environment and `.env`, for a program that starts.
-
-    Where one is wrong the program ends (SystemExit) with a message for the person who set it: each
-    wrong variable, why, and what it is for. No value of a secret is in it.
-    """
-    try:
-        settings = Settings()
-        problems = _misspelt()
-    except ValidationError as error:
-        wrong = dict.fromkeys((detail["loc"][:1], detail["msg"]) for detail in error.errors())
-        problems = _misspelt() + [_explain(*pair) for pair in wrong]
-    except (OSError, UnicodeDecodeError) as error:
-        problems = [f".env cannot be read: {error}"]
-    else:
-        if not problems:
-            return settings
-    start = "Latchgate does not start, because of its settings."
-    end = (
-        "They come from the environment and from the file .env in this directory; "
-        ".env.example describes each."
-    )
-    raise SystemExit("\n\n".join((start, *problems, end)))
-
-
-def _explain(location: tuple[int | str, ...], message: str) -> str:
-    """What is wrong with one setting and what it is for; agreeing ones name themselves."""
-    message = message.removeprefix("Value error, ")
-    if not location:
-        return message
-    name = str(location[0])
-    return f"{PREFIX}{name.upper()}: {message}\n    {Settings.model_fields[name].description}"
-
-
-def _misspelt() -> list[str]:
-    """Names that are no setting but nearly one: what was meant would be silently left at default.
-
-    Others with our prefix are not ours to judge: orchestrators make LATCHGATE_PORT and the like.
-    """
-    given = {*EnvSettingsSource(Settings).env_vars, *DotEnvSettingsSource(Settings).env_vars}
-    names = {PREFIX.lower() + name: name for name in Settings.model_fields}
-    return [
-        f"{name.upper()} is no setting; did you mean {PREFIX}{nearest[0].upper()}?"
-        for name in sorted(given - names.keys())
-        if name.startswith(PREFIX.lower())
-        and (nearest := _nearest(name.removeprefix(PREFIX.lower()), names.values()))
-    ]
-
-
-def _nearest(name: str, names: Iterable[str]) -> list[str]:
-    return get_close_matches(name, names, n=1, cutoff=0.85)

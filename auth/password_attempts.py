@@ -1,0 +1,85 @@
+"""Attempts at a person's password: counted before anything is hashed, taken back if they succeed.
+
+With one name, from one address, from everywhere. A browser in which that person has signed in
+before shows a sealed cookie and is counted by itself, so that nobody who fails on purpose keeps
+the person out.
+"""
+
+from dataclasses import dataclass
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from auth.client_address import client_network
+from auth.credentials import digest, new_secret
+from auth.errors import TooManyRequests
+from auth.limits import Limit
+from auth.server import AuthorizationServer
+from auth.sessions import read_cookie, set_cookie
+
+KNOWN_DEVICE_TTL = 180 * 24 * 60 * 60
+
+_COOKIE = "device"
+_PURPOSE = "known device"
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """An attempt that has been counted as if it had failed."""
+
+    counted: tuple[tuple[Limit, tuple[str, ...]], ...]
+
+    async def take_back(self) -> None:
+        """It was no failure."""
+        for limit, key in self.counted:
+            await limit.give_back(*key)
+
+
+async def begin_attempt(server: AuthorizationServer, request: Request, username: str) -> Attempt:
+    """Count an attempt to sign in with this name. Raises TooManyRequests, and counts nothing."""
+    limits, name = server.limits, username.casefold()
+    if device := _find_device(server, request, name):
+        return await _count((limits.sign_in_limit, ("device", device)))
+    network = client_network(server, request)
+    return await _count(
+        (limits.sign_in_address_limit, (network,)),
+        (limits.sign_in_limit, ("name", name, network)),
+        (limits.sign_in_account_limit, (name,)),
+    )
+
+
+async def begin_password_change(server: AuthorizationServer, subject: str) -> Attempt:
+    """Count an attempt of a signed-in person at the current password. Raises TooManyRequests."""
+    return await _count((server.limits.sign_in_limit, ("password", subject)))
+
+
+def remember_device(
+    server: AuthorizationServer, request: Request, response: Response, username: str
+) -> None:
+    """Let this browser show from now on that this person has signed in there."""
+    ends_at = server.now() + KNOWN_DEVICE_TTL
+    device = {"u": _who(username.casefold()), "d": new_secret(), "e": ends_at}
+    sealed = server.keys.seal(_PURPOSE, device)
+    set_cookie(response, server.origin(request), _COOKIE, sealed, KNOWN_DEVICE_TTL)
+
+
+def _find_device(server: AuthorizationServer, request: Request, name: str) -> str | None:
+    """The id of this browser, if the person with this name has signed in in it."""
+    device = server.keys.unseal(_PURPOSE, read_cookie(server, request, _COOKIE) or "")
+    if device is None or device["u"] != _who(name) or server.now() >= device["e"]:
+        return None
+    return str(device["d"])
+
+
+def _who(name: str) -> str:
+    return digest(name).hex()
+
+
+async def _count(*counted: tuple[Limit, tuple[str, ...]]) -> Attempt:
+    for position, (limit, key) in enumerate(counted):
+        try:
+            await limit.take(*key)
+        except TooManyRequests:
+            await Attempt(counted[:position]).take_back()
+            raise
+    return Attempt(counted)
