@@ -13,7 +13,7 @@ COMPILE = $(VENV)/bin/uv pip compile --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --no-header --no-config --quiet $(UPGRADE)
 LOCK = $(COMPILE) pyproject.toml --extra valkey
 
-.PHONY: help run demo test test-browser screens check lint types contracts coverage format translations environment lock clean
+.PHONY: help run demo test conformance test-browser test-clients screens check lint types contracts coverage format translations environment environment-clients lock clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -31,8 +31,14 @@ demo: $(VENV)/.runtime ## start a server, let a client sign in and call a tool, 
 test: $(VENV)/.development ## the whole fast suite
 	@$(RUN) pytest -n auto
 
+conformance: $(VENV)/.conformance ## the official MCP conformance runner (Debian: apt install npm)
+	@$(RUN) tests.conformance.run
+
 test-browser: $(VENV)/.browser ## the pages in a real browser (Debian: apt install chromium npm)
 	@$(RUN) pytest -n auto -m browser tests/browser
+
+test-clients: environment-clients ## real clients from npm and PyPI against a real server (apt install npm)
+	@$(RUN) pytest -n 4 -m clients tests/clients
 
 screens: $(VENV)/.browser ## pictures of the pages, into docs/screens (apt install fonts-noto-cjk too)
 	@$(RUN) tests.browser.screens docs/screens
@@ -65,12 +71,16 @@ translations: $(VENV)/.development ## bring the catalogues up to the templates
 
 environment: $(VENV)/.development ## the environment and nothing more
 
+environment-clients: $(VENV)/.clients ## the clients, in environments of their own
+
 lock: $(VENV)/.development ## every lock file (make lock UPGRADE=--upgrade for the newest of everything)
 	@$(LOCK) --output-file requirements.lock
 	@$(LOCK) --group test --group dev --constraints requirements.lock \
 		--output-file requirements-dev.lock
 	@$(COMPILE) --group browser --constraints requirements-dev.lock \
 		--output-file requirements-browser.lock
+	@$(COMPILE) --group clients --output-file requirements-clients.lock
+	@$(COMPILE) --group clients-1x --output-file requirements-clients-1x.lock
 
 clean: ## remove what these commands made, the environment too
 	rm -rf $(VENV) .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
@@ -89,6 +99,21 @@ $(VENV)/.development: requirements.lock requirements-dev.lock | $(VENV)/bin/pyth
 $(VENV)/.browser: requirements-browser.lock tests/browser/package-lock.json $(VENV)/.development
 	$(INSTALL) -r requirements-browser.lock
 	npm ci --prefix tests/browser --ignore-scripts --silent
+	@touch $@
+
+$(VENV)/.conformance: tests/conformance/package-lock.json $(VENV)/.development
+	npm ci --prefix tests/conformance --ignore-scripts --silent
+	@touch $@
+
+# Each kind of client beside the others, because some need what others exclude.
+$(VENV)/.clients: requirements-clients.lock requirements-clients-1x.lock \
+		tests/clients/package-lock.json $(VENV)/.development
+	@for group in clients clients-1x; do \
+		$(RUN) venv --without-pip $(VENV)/$$group && \
+		$(VENV)/bin/uv pip sync --quiet --no-config --require-hashes \
+			--python $(VENV)/$$group/bin/python requirements-$$group.lock || exit; \
+	done
+	npm ci --prefix tests/clients --silent
 	@touch $@
 
 $(VENV)/bin/python:

@@ -22,7 +22,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.routing import Route
 
-from auth.app import create_server, running
+from auth.app import create_server, readings, running
 from auth.credentials import digest
 from auth.failures import exception_handlers, misdirected
 from auth.routes import CROSS_ORIGIN_PATHS, routes
@@ -32,6 +32,7 @@ from auth.usage import DAY
 from cors import CrossOrigin
 from host_guard import HostGuard
 from origins import MCP_PATH
+from request_limits import RequestLimits
 from resource_server.calls import Call
 from resource_server.loading import load_mcp_server
 from resource_server.metadata import METADATA_PATHS, Description, metadata
@@ -40,9 +41,15 @@ from resource_server.protected_resource import PATHS, ProtectedResource, is_stat
 from resource_server.registry import Registry
 from resource_server.scopes import ScopesNeeded, scopes_needed
 from resource_server.sharing import share_request_state, sharing_events
+from resource_server.stream_limits import StreamLimits
 from resource_server.verifiers import VerifierUnavailable
 from settings import Settings
 from startup import PlainStart, start
+from telemetry.requests import ObserveRequests
+from telemetry.scraping import PortTaken, metrics_port, metrics_routes
+
+GRANT_ID = "grant_id"
+"""The claim with which our own verifier tells whose use a call is."""
 
 
 def create_app(
@@ -69,26 +76,40 @@ def create_app(
         settings.origins,
         settings.required_scopes,
         browser_origins=settings.browser_origins,
+        note_use=partial(note_use, server),
+        note_refusal=server.metrics.refusals.add,
         is_stateless=is_stateless(settings),
+        is_hiding=settings.mcp_lists == "usable",
         clock=clock,
+        streams=StreamLimits(settings.streams_per_person, settings.streams),
     )
     description = Description(settings.origins, settings.required_scopes, settings.name)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        async with running(server), sharing_events(mcp, settings.store_url), resource.run():
+        async with (
+            running(server),
+            sharing_events(mcp, settings.store_url),
+            resource.run(),
+            metrics_port(settings, server.metrics),
+        ):
             with before_shutdown(resource.close_streams):
                 yield
 
+    server.metrics.readings += [*readings(server), *resource.readings]
+    paths = [
+        *resource.routes,
+        *(Route(path, partial(metadata, description)) for path in METADATA_PATHS),
+        *routes(server),
+        *metrics_routes(settings, server.metrics),
+    ]
     app = Starlette(
-        routes=[
-            *resource.routes,
-            *(Route(path, partial(metadata, description)) for path in METADATA_PATHS),
-            *routes(server),
-        ],
+        routes=paths,
         exception_handlers=exception_handlers(server),
         middleware=[
-            Middleware(PlainStart, StoreUnavailable),
+            Middleware(PlainStart, StoreUnavailable, PortTaken),
+            Middleware(ObserveRequests, server.metrics, paths),
+            Middleware(RequestLimits, settings.body_timeout),
             Middleware(CrossOrigin, {*CROSS_ORIGIN_PATHS, *METADATA_PATHS, *PATHS}),
             Middleware(HostGuard, settings.origins, misdirected(server)),
         ],
@@ -99,16 +120,14 @@ def create_app(
 
 
 async def verify_token(server: AuthorizationServer, token: str) -> AccessToken | None:
-    """The resource server's `VerifyToken`, straight from the store; counts the use."""
-    now = server.now()
+    """The resource server's `VerifyToken`, straight from the store."""
     try:
-        found = await server.store.find_access_token(digest(token), now)
+        found = await server.store.find_access_token(digest(token), server.now())
     except StoreUnavailable as error:
         raise VerifierUnavailable(str(error)) from error
     if found is None:
         return None
     access_token, grant = found
-    server.uses.note(access_token, now)
     scopes = access_token.scopes
     if scopes != grant.scopes:
         scopes = tuple(scope for scope in scopes if scope in grant.scopes)
@@ -119,8 +138,14 @@ async def verify_token(server: AuthorizationServer, token: str) -> AccessToken |
         expires_at=access_token.expires_at,
         resource=grant.resource,
         subject=grant.subject,
-        claims={"iss": grant.resource.removesuffix(MCP_PATH)},
+        claims={"iss": grant.resource.removesuffix(MCP_PATH), GRANT_ID: grant.grant_id},
     )
+
+
+def note_use(server: AuthorizationServer, token: AccessToken) -> None:
+    """Count a call that the resource server lets through."""
+    if token.claims is not None:
+        server.uses.note(token.claims[GRANT_ID], server.now())
 
 
 async def list_tools(mcp: MCPServer[Any]) -> Sequence[Tool]:

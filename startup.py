@@ -1,6 +1,5 @@
 """How a server starts: settings, logging, and the refusals that are better said at once."""
 
-import logging
 import multiprocessing
 import os
 import signal
@@ -11,6 +10,7 @@ from typing import TypeVar
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from settings import Settings, load_settings
+from telemetry.logs import configure_logging
 
 App = TypeVar("App")
 
@@ -30,7 +30,7 @@ def start(create_app: Callable[[Settings], App], *, keeps_state: bool = True) ->
     """
     try:
         settings = load_settings()
-        configure_logging()
+        configure_logging(settings)
         if worker_count(sys.argv, os.environ) > 1:
             if keeps_state and settings.store_url == IN_MEMORY:
                 raise SystemExit(ONE_MEMORY_EACH)
@@ -89,14 +89,6 @@ class PlainStart:
                     failure["message"] = f"Latchgate does not start: {error}"
                 await send(failure)
             raise
-
-
-def configure_logging() -> None:
-    """One readable line an event on standard error; uvicorn's own loggers stay as they are."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(levelname)s:     %(name)s: %(message)s"))
-    logging.basicConfig(handlers=[handler], level=logging.WARNING)
-    logging.getLogger("latchgate").setLevel(logging.INFO)
 
 
 def worker_count(arguments: Sequence[str], environment: Mapping[str, str]) -> int:

@@ -20,12 +20,17 @@ from auth.routes import CROSS_ORIGIN_PATHS, routes
 from auth.scopes import ScopeCatalogue
 from auth.server import AuthorizationServer, Tool
 from auth.store import Store, StoreUnavailable
+from auth.store.measured import measured
 from auth.store.urls import open_store
 from auth.usage import UseCounter
 from cors import CrossOrigin
 from host_guard import HostGuard
+from request_limits import RequestLimits
 from settings import Settings
 from startup import PlainStart, start
+from telemetry.metrics import Metrics, Reading
+from telemetry.requests import ObserveRequests
+from telemetry.scraping import PortTaken, metrics_port, metrics_routes
 
 KEEP_HOUSE_EVERY = 5.0
 PURGE_SLICE = 1000
@@ -51,9 +56,10 @@ def create_server(
     limits = open_limits(settings, clock)
     fetcher = new_fetcher(settings, limits)
     supported = dict.fromkeys((*settings.required_scopes, *settings.scopes, *words))
+    metrics = Metrics()
     return AuthorizationServer(
         settings=settings,
-        store=store or open_store(settings.store_url),
+        store=measured(store or open_store(settings.store_url), metrics.store_seconds.note),
         keys=open_key_ring(settings),
         pages=Pages(settings, clock),
         passwords=Passwords(
@@ -67,7 +73,23 @@ def create_server(
         fetch_jwks=JwksDocuments(fetcher, clock).fetch,
         list_tools=list_tools,
         clock=clock,
+        metrics=metrics,
     )
+
+
+def readings(server: AuthorizationServer) -> list[Reading]:
+    """What is counted elsewhere, for metrics."""
+
+    async def count_grants() -> int | None:
+        try:
+            return await server.store.count_grants(server.now())
+        except StoreUnavailable:
+            return None
+
+    return [
+        Reading("gauge", "latchgate_live_grants", "Grants that are in force.", count_grants),
+        Reading("counter", "latchgate_calls", "Calls with a good token.", server.uses.total),
+    ]
 
 
 @asynccontextmanager
@@ -123,14 +145,18 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        async with running(server):
+        async with running(server), metrics_port(settings, server.metrics):
             yield
 
+    server.metrics.readings += readings(server)
+    paths = [*routes(server), *metrics_routes(settings, server.metrics)]
     app = Starlette(
-        routes=routes(server),
+        routes=paths,
         exception_handlers=exception_handlers(server),
         middleware=[
-            Middleware(PlainStart, StoreUnavailable),
+            Middleware(PlainStart, StoreUnavailable, PortTaken),
+            Middleware(ObserveRequests, server.metrics, paths),
+            Middleware(RequestLimits, settings.body_timeout),
             Middleware(CrossOrigin, CROSS_ORIGIN_PATHS),
             Middleware(HostGuard, settings.origins, misdirected(server)),
         ],

@@ -5,15 +5,16 @@ An event names people, clients and grants; it never holds a secret.
 
 import json
 import logging
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Literal
 
 from starlette.requests import Request
 
 from auth.client_address import client_address
-from auth.http import correlation_id
 from auth.models import Event, Grant
 from auth.server import AuthorizationServer
+from telemetry.correlation import correlation_id
 
 Kind = Literal[
     "sign_in_succeeded",
@@ -39,6 +40,24 @@ Kind = Literal[
 # What happens by itself, hour after hour, would push out what a person wants to see.
 _NOT_REMEMBERED: frozenset[Kind] = frozenset({"token_issued", "token_refreshed"})
 
+# Events that are counted as well, by kind and event.
+_TOKENS: Mapping[Kind, tuple[str, str]] = {
+    "consent_given": ("code", "issued"),
+    "consent_remembered": ("code", "issued"),
+    "code_replayed": ("code", "replayed"),
+    "token_issued": ("access_token", "issued"),
+    "token_revoked": ("access_token", "revoked"),
+    "token_refreshed": ("refresh_token", "rotated"),
+    "refresh_token_reused": ("refresh_token", "replayed"),
+    "grant_revoked": ("grant", "revoked"),
+    "grant_narrowed": ("grant", "narrowed"),
+}
+_SIGN_INS: Mapping[Kind, str] = {
+    "sign_in_succeeded": "succeeded",
+    "sign_in_failed": "failed",
+    "sign_in_throttled": "throttled",
+}
+
 _MAX_TEXT = 256
 
 logger = logging.getLogger("latchgate.audit")
@@ -54,7 +73,7 @@ async def record(
     grant: Grant | None = None,
     reason: str | None = None,
 ) -> None:
-    """Write an event down, and remember it for the person whom it concerns."""
+    """Write an event down, count it, and remember it for the person whom it concerns."""
     event = Event(
         at=server.now(),
         kind=kind,
@@ -62,10 +81,14 @@ async def record(
         client_id=_cut(grant.client_id if grant else client_id),
         grant_id=grant.grant_id if grant else None,
         address=client_address(server, request),
-        correlation_id=correlation_id(request),
+        correlation_id=correlation_id(request.scope),
         reason=_cut(reason),
     )
     logger.info(json.dumps({k: v for k, v in asdict(event).items() if v is not None}))
+    if kind in _TOKENS:
+        server.metrics.tokens.add(*_TOKENS[kind])
+    if kind in _SIGN_INS:
+        server.metrics.sign_ins.add(_SIGN_INS[kind])
     if event.subject is not None and kind not in _NOT_REMEMBERED:
         await server.store.add_event(event)
 

@@ -21,6 +21,7 @@ from auth.redirect_uris import add_query, matches_redirect_uri
 from auth.resources import check_resource, resource_of
 from auth.scopes import is_scope
 from auth.server import AuthorizationServer
+from auth.tracing import note
 
 MAX_STATE = 4096
 
@@ -75,6 +76,15 @@ class AuthorizationRequest:
     def client(self) -> Client:
         """Who asks."""
         return self.redirection.client
+
+
+def refuse(
+    server: AuthorizationServer, redirection: RedirectionEndpoint, error: AuthorizationError
+) -> Response:
+    """Send the browser to the client with an error answer, and count it."""
+    server.metrics.refusals.add(error.error)
+    note("error.type", error.error)
+    return redirect(redirection.error_url(error))
 
 
 def redirect(url: str) -> Response:

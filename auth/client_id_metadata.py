@@ -15,6 +15,7 @@ from auth.safe_fetch import (
     DocumentUnreachable,
     SafeFetcher,
 )
+from auth.tracing import fetching
 from auth.uris import LOOPBACK_HOSTS, InvalidUri, check_host, split_uri
 
 __all__ = (
@@ -86,7 +87,8 @@ class ClientMetadataDocuments:
         return await self._cache.find(client_id, self._now())
 
     async def _load(self, client_id: str) -> tuple[Client, Freshness]:
-        fetched = await self._fetcher.fetch(client_id, MAX_BYTES)
+        with fetching("client_metadata_document", split_uri(client_id).host):
+            fetched = await self._fetcher.fetch(client_id, MAX_BYTES)
         client = read_client_metadata_document(fetched.content, client_id)
         return client, freshness(fetched)
 

@@ -10,10 +10,11 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from auth.errors import OAuthError, PageError, TemporarilyUnavailable, TooManyRequests
-from auth.http import NO_STORE, accepts_html, correlation_id, error_response
+from auth.http import NO_STORE, accepts_html, error_response
 from auth.pages import logo, stylesheet
 from auth.server import AuthorizationServer
 from auth.store import StoreUnavailable
+from telemetry.correlation import HEADER, correlation_id
 
 RETRY_AFTER = 5
 
@@ -55,7 +56,7 @@ def exception_handlers(server: AuthorizationServer) -> dict[Any, Any]:
     """How each type of error is rendered, for Starlette's `exception_handlers`."""
 
     async def oauth_error(request: Request, error: OAuthError) -> Response:
-        _log(request, error.error, error.status, error.description)
+        _note(server, request, error.error, error.status, error.description)
         if not _is_for_person(request):
             return error_response(error)
         retry_after = error.retry_after if isinstance(error, TemporarilyUnavailable) else None
@@ -91,9 +92,11 @@ def exception_handlers(server: AuthorizationServer) -> dict[Any, Any]:
         return Response(status_code=400, headers=NO_STORE)
 
     async def anything_else(request: Request, error: Exception) -> Response:
-        name = correlation_id(request)
-        logger.error("server error, correlation id %s", name, exc_info=error)
-        return fail(server, request, PageError("server_error", 500))
+        logger.error("server error", exc_info=error)
+        response = fail(server, request, PageError("server_error", 500))
+        # Starlette answers this one outside of all middleware.
+        response.headers[HEADER.decode()] = correlation_id(request.scope)
+        return response
 
     return {
         OAuthError: oauth_error,
@@ -107,7 +110,7 @@ def exception_handlers(server: AuthorizationServer) -> dict[Any, Any]:
 
 def fail(server: AuthorizationServer, request: Request, error: PageError) -> Response:
     """Tell whoever asked: a person on a page, a program in JSON."""
-    _log(request, error.kind, error.status, str(error.details.get("reason") or ""))
+    _note(server, request, error.kind, error.status, str(error.details.get("reason") or ""))
     if _is_for_person(request):
         return _page(server, request, error)
     code, description = _FOR_PROGRAMS.get(
@@ -120,7 +123,7 @@ def fail(server: AuthorizationServer, request: Request, error: PageError) -> Res
     body = {
         "error": code,
         "error_description": description,
-        "correlation_id": correlation_id(request),
+        "correlation_id": correlation_id(request.scope),
     }
     return JSONResponse(body, error.status, NO_STORE | _retry_after(error))
 
@@ -151,7 +154,7 @@ def _page(server: AuthorizationServer, request: Request, error: PageError) -> Re
         kind=error.kind,
         details=details,
         return_url=return_url,
-        correlation_id=correlation_id(request),
+        correlation_id=correlation_id(request.scope),
     )
 
 
@@ -164,13 +167,9 @@ def _retry_after(error: PageError) -> dict[str, str]:
     return {} if seconds is None else {"Retry-After": str(seconds)}
 
 
-def _log(request: Request, error: str, status: int, description: str) -> None:
-    logger.info(
-        "%s %s: %d %s (%s) correlation id %s",
-        request.method,
-        request.url.path,
-        status,
-        error,
-        description,
-        correlation_id(request),
-    )
+def _note(
+    server: AuthorizationServer, request: Request, error: str, status: int, description: str
+) -> None:
+    """Count a refusal, and log it."""
+    server.metrics.refusals.add(error)
+    logger.info("%s %s: %d %s (%s)", request.method, request.url.path, status, error, description)

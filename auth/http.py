@@ -2,7 +2,6 @@
 
 import json
 import logging
-import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -26,7 +25,6 @@ FORM_TYPE = "application/x-www-form-urlencoded"
 NO_STORE = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 _Model = TypeVar("_Model", bound="Parameters")
-_CORRELATION_ID = "latchgate.correlation_id"
 
 logger = logging.getLogger("latchgate")
 
@@ -168,12 +166,6 @@ def accepts_html(request: Request) -> bool:
 def asks_for_json(request: Request) -> bool:
     """Whether a program asks that wants no page: JSON is named and HTML is not."""
     return "json" in request.headers.get("accept", "") and not accepts_html(request)
-
-
-def correlation_id(request: Request) -> str:
-    """The name of this request in answers and in the log, drawn when it is first needed."""
-    name: str = request.scope.setdefault(_CORRELATION_ID, secrets.token_hex(8))
-    return name
 
 
 def error_response(error: OAuthError) -> JSONResponse:

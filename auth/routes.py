@@ -21,6 +21,7 @@ from auth.endpoints.sign_in import post_sign_in, show_sign_in, sign_out
 from auth.endpoints.token import token
 from auth.pages import logo, stylesheet
 from auth.server import AuthorizationServer
+from auth.tracing import traced
 from origins import AUTHORIZATION_SERVER_PATH
 
 Endpoint = Callable[..., Awaitable[Response]]
@@ -32,23 +33,29 @@ CROSS_ORIGIN_PATHS = frozenset(
 
 
 def routes(server: AuthorizationServer) -> list[Route]:
-    """Every path of this half; an endpoint is a function, bound here to its server."""
+    """Every path of this half; an endpoint is a function, bound here to its server.
+
+    What is a step of OAuth has a span of its own.
+    """
     get, post = ["GET"], ["POST"]
 
     def route(path: str, endpoint: Endpoint, methods: list[str], first: Any = server) -> Route:
         return Route(path, partial(endpoint, first), methods=methods)
 
+    def step(name: str, path: str, endpoint: Endpoint, methods: list[str]) -> Route:
+        return Route(path, traced(name, partial(endpoint, server)), methods=methods)
+
     return [
         route(AUTHORIZATION_SERVER_PATH, metadata, get),
-        route("/oauth/register", register, post),
-        route("/oauth/authorize", authorize, ["GET", "POST"]),
-        route("/oauth/token", token, post),
-        route("/oauth/introspect", introspect, post),
-        route("/oauth/revoke", revoke, post),
+        step("register", "/oauth/register", register, post),
+        step("authorize", "/oauth/authorize", authorize, ["GET", "POST"]),
+        step("token", "/oauth/token", token, post),
+        step("introspect", "/oauth/introspect", introspect, post),
+        step("revoke", "/oauth/revoke", revoke, post),
         route("/oauth/sign-in", show_sign_in, get),
-        route("/oauth/sign-in", post_sign_in, post),
+        step("sign_in", "/oauth/sign-in", post_sign_in, post),
         route("/oauth/sign-out", sign_out, post),
-        route("/oauth/consent", consent, post),
+        step("consent", "/oauth/consent", consent, post),
         route("/oauth/connections", show_connections, get),
         route("/oauth/connections", post_connections, post),
         route("/oauth/password", show_password, get),

@@ -18,6 +18,7 @@ from auth.store import Store
 from auth.usage import UseCounter
 from origins import Origin
 from settings import Settings
+from telemetry.metrics import Metrics
 
 Tool = tuple[str, str, tuple[str, ...]]
 """A tool as the home page lists it: name, description, scopes that it needs."""
@@ -40,6 +41,7 @@ class AuthorizationServer:
     fetch_jwks: FetchJwks
     list_tools: Callable[[], Awaitable[Sequence[Tool]]]
     clock: Callable[[], float]
+    metrics: Metrics
 
     def now(self) -> int:
         """The time, in whole seconds since the epoch."""

@@ -1,6 +1,6 @@
 """How often grants are used: counted in memory on the call path, written down every few seconds."""
 
-from auth.models import AccessToken, Use
+from auth.models import Use
 from auth.store import Store
 
 DAY = 24 * 60 * 60
@@ -12,12 +12,17 @@ class UseCounter:
     def __init__(self) -> None:
         self._calls: dict[tuple[str, int], int] = {}
         self._last: dict[str, int] = {}
+        self._handed_over = 0
 
-    def note(self, access_token: AccessToken, now: int) -> None:
-        """One call with this token."""
-        key = (access_token.grant_id, now // DAY)
+    def note(self, grant_id: str, now: int) -> None:
+        """One call with a token of this grant."""
+        key = (grant_id, now // DAY)
         self._calls[key] = self._calls.get(key, 0) + 1
-        self._last[access_token.grant_id] = now
+        self._last[grant_id] = now
+
+    async def total(self) -> int:
+        """How many calls there were since the start."""
+        return self._handed_over + sum(self._calls.values())
 
     async def write_to(self, store: Store) -> None:
         """Hand everything counted so far to the store; what it refuses is counted again later."""
@@ -25,6 +30,8 @@ class UseCounter:
         last, self._last = self._last, {}
         if not calls:
             return
+        number = sum(calls.values())
+        self._handed_over += number
         try:
             await store.record_uses(
                 Use(grant_id, count, day, count, last[grant_id])
@@ -34,4 +41,5 @@ class UseCounter:
             for key, count in calls.items():
                 self._calls[key] = self._calls.get(key, 0) + count
             self._last = last | self._last
+            self._handed_over -= number
             raise

@@ -129,8 +129,9 @@ class Narrator:
         return abridge(self._hide(value), OPAQUE if name in _OPAQUE_NAMES else LONG)
 
     def _hide(self, text: str) -> str:
-        for secret, shown in self._secrets.items():
-            text = text.replace(secret, shown)
+        # The longest first: a short one may be part of a long one, which then is found no more.
+        for secret in sorted(self._secrets, key=len, reverse=True):
+            text = text.replace(secret, self._secrets[secret])
         return printable(text)
 
 

@@ -18,14 +18,19 @@ from starlette.types import ASGIApp
 
 from cors import CrossOrigin
 from host_guard import HostGuard
+from request_limits import RequestLimits
 from resource_server.discovery import new_http_client
 from resource_server.loading import load_mcp_server
 from resource_server.metadata import METADATA_PATHS, Description, metadata
 from resource_server.people import ClaimedPeople
 from resource_server.protected_resource import PATHS, ProtectedResource, is_stateless
+from resource_server.stream_limits import StreamLimits
 from resource_server.verifiers import IntrospectionVerifier, JwtVerifier, VerifierUnavailable
 from settings import Settings
 from startup import start
+from telemetry.metrics import Metrics
+from telemetry.requests import ObserveRequests
+from telemetry.scraping import metrics_port, metrics_routes
 
 CORS_PATHS = (*METADATA_PATHS, *PATHS)
 """What a client in a browser asks of a protected resource."""
@@ -46,34 +51,42 @@ def create_app(
     http = new_http_client(transport)
     issuer, verify = _verifier(settings, http, clock)
     origins = settings.origins
+    metrics = Metrics()
     resource = ProtectedResource(
         load_mcp_server(settings.mcp_server, ClaimedPeople()),
         verify,
         origins,
         settings.required_scopes,
         browser_origins=settings.browser_origins,
+        note_refusal=metrics.refusals.add,
         is_stateless=is_stateless(settings),
+        is_hiding=settings.mcp_lists == "usable",
         clock=clock,
+        streams=StreamLimits(settings.streams_per_person, settings.streams),
     )
     description = Description(origins, settings.required_scopes, settings.name, (issuer,))
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncGenerator[None]:
-        async with http, resource.run():
+        async with http, resource.run(), metrics_port(settings, metrics):
             yield
 
+    metrics.readings += resource.readings
+    paths = [
+        *resource.routes,
+        *(Route(path, partial(metadata, description)) for path in METADATA_PATHS),
+        Route("/healthz", healthz),
+        Route("/readyz", partial(readyz, verify)),
+        *metrics_routes(settings, metrics),
+    ]
     app = Starlette(
-        routes=[
-            *resource.routes,
-            *(Route(path, partial(metadata, description)) for path in METADATA_PATHS),
-            Route("/healthz", healthz),
-            Route("/readyz", partial(readyz, verify)),
-        ],
+        routes=paths,
         exception_handlers={HTTPException: not_served},
         lifespan=lifespan,
     )
     app.router.redirect_slashes = False
-    return CrossOrigin(HostGuard(app, origins), CORS_PATHS)
+    guarded = CrossOrigin(HostGuard(app, origins), CORS_PATHS)
+    return ObserveRequests(RequestLimits(guarded, settings.body_timeout), metrics, paths)
 
 
 def _verifier(

@@ -1,7 +1,7 @@
 """Which web pages may call the MCP endpoint (MCP streamable HTTP, "Security & Endpoint")."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -26,9 +26,16 @@ class RequireKnownOrigin:
     send no Origin. `null` is no origin that could be known.
     """
 
-    def __init__(self, app: ASGIApp, origins: Origins, browser_origins: Sequence[str]) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        origins: Origins,
+        browser_origins: Sequence[str],
+        note_refusal: Callable[[str], None],
+    ) -> None:
         self._app = app
         self._known = {origin.url for origin in origins.configured} | set(browser_origins)
+        self._note_refusal = note_refusal
         # Once an origin: a page that tries again and again must not fill the log.
         self._warn = lru_cache(maxsize=256)(_log)
 
@@ -37,6 +44,7 @@ class RequireKnownOrigin:
         for name, value in scope["headers"]:
             if name == b"origin" and not self._is_known(value.decode("latin-1")):
                 self._warn(value.decode("latin-1")[:256])
+                self._note_refusal("unknown_origin")
                 await _FORBIDDEN(scope, receive, send)
                 return
         await self._app(scope, receive, send)

@@ -25,6 +25,16 @@ class Call(NamedTuple):
     name: str
 
 
+def trim_header_values(scope: Scope) -> None:
+    """Take white space off the ends of header values (RFC 9110 §5.5): httptools leaves it there.
+
+    The SDK compares these values with the body, byte for byte.
+    """
+    headers = scope["headers"]
+    if any(value[-1:].isspace() or value[:1].isspace() for _, value in headers):
+        scope["headers"] = [(name, value.strip(b" \t")) for name, value in headers]
+
+
 async def read_calls(scope: Scope, receive: Receive) -> tuple[tuple[Call, ...], Receive]:
     """The calls of a request, and the `receive` with which the application can read it (again)."""
     if scope["method"] != "POST":

@@ -90,6 +90,11 @@ class Responses:
             self._open.discard(response)
             _is_json.reset(mode)
 
+    @property
+    def open_streams(self) -> int:
+        """How many streams are open now."""
+        return sum(response.is_stream for response in self._open)
+
     def close_streams(self) -> None:
         """End every stream, now and from now on, so that the server can stop."""
         self._is_closing = True

@@ -15,6 +15,7 @@ from settings.values import (
     Number,
     OwnOrigin,
     Password,
+    Port,
     Resource,
     Scope,
     Seconds,
@@ -176,6 +177,20 @@ class Settings(BaseSettings):
     )
     streams: Number = Field(1000, description="Streams of /mcp that may be open in all.")
 
+    log_format: Literal["readable", "json"] = Field(
+        "readable", description="Log lines for people, or a JSON object each."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="The least of our log lines to write; the audit log is always written."
+    )
+    metrics_token: Key | None = Field(
+        None, description="The Bearer token that opens /metrics; unset: there is no such path."
+    )
+    metrics_port: Port | None = Field(
+        None, description="A port of their own for metrics, without a token; unset: none."
+    )
+    metrics_host: str = Field("127.0.0.1", description="The address on which that port is opened.")
+
     mcp_server: ModuleAndName = Field(
         "resource_server.server:create_mcp_server",
         description="module:name of the MCP server to protect, or of a function that makes it.",
@@ -183,6 +198,9 @@ class Settings(BaseSettings):
     mcp_sessions: Literal["auto", "stateful", "stateless"] = Field(
         "auto",
         description="Sessions before protocol 2026-07-28; auto: unless the store is shared.",
+    )
+    mcp_lists: Literal["all", "usable"] = Field(
+        "all", description="Whether lists of tools leave out what the caller's token cannot use."
     )
 
     resource_server_url: Resource | None = Field(

@@ -95,6 +95,7 @@ T = TypeVar("T")
 Words = Annotated[tuple[T, ...], NoDecode, BeforeValidator(_split)]
 Seconds = Annotated[int, Field(gt=0)]
 Number = Annotated[int, Field(ge=0)]
+Port = Annotated[int, Field(gt=0, lt=65536)]
 OwnOrigin = Annotated[str, AfterValidator(canonical_origin)]
 WebOrigin = Annotated[str, AfterValidator(_web_origin)]
 Resource = Annotated[str, AfterValidator(canonical_resource)]

@@ -3,7 +3,7 @@
 import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from html import unescape
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -12,6 +12,7 @@ import httpx2
 from pydantic import SecretStr
 from starlette.applications import Starlette
 
+from auth.limits import Limits
 from auth.pkce import challenge_of
 from auth.store import Store
 from auth.store.memory import MemoryStore
@@ -25,19 +26,20 @@ KEY = "a key of the tests, thirty-two characters and more"
 PASSWORD = "correct horse battery staple"
 VERIFIER = "a-verifier-of-the-tests-with-more-than-forty-three-characters"
 REDIRECT_URI = "https://client.example/callback"
+UNLIMITED = {limit.name: "100000/minute" for limit in fields(Limits)}
 HTML = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 
 Form = Mapping[str, str]
 
 
 def new_settings(**changes: Any) -> Settings:
-    """Settings that read no environment, with cheap password hashes."""
+    """Settings that read no environment, with cheap password hashes and limits out of the way."""
     values: dict[str, Any] = {
         "secret_keys": (SecretStr(KEY),),
         "admin_password": SecretStr(PASSWORD),
         "password_memory_kib": 8,
         "password_iterations": 1,
-    }
+    } | UNLIMITED
     return Settings(_env_file=None, **(values | changes))
 
 

@@ -105,7 +105,7 @@ _GRANTS = [
 ]
 _TOOLS = [
     ("get_user_data", "The profile and the numbers of a user.", ("user",)),
-    ("update_profile", "Change name or e-mail address.", ("user", "user:write")),
+    ("update_profile", "Change name or email address.", ("user", "user:write")),
 ]
 
 ERROR_KINDS = (

@@ -38,3 +38,9 @@ async def test_settings_can_be_given() -> None:
     async with gated(required_scopes=("files",)) as gate, gate.http() as http:
         response = await http.post("/mcp")
         assert 'scope="files"' in response.headers["www-authenticate"]
+
+
+async def test_lists_leave_out_what_cannot_be_used_if_that_is_wanted() -> None:
+    for lists, names in (("all", {"read", "save"}), ("usable", {"read"})):
+        async with gated(mcp, mcp_lists=lists) as gate, gate.as_user("bob") as client:
+            assert {tool.name for tool in (await client.list_tools()).tools} == names

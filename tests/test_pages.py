@@ -1,5 +1,6 @@
 """What each page says, in which language, and what it allows a browser to do."""
 
+import re
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -13,7 +14,7 @@ from starlette.responses import Response
 
 from auth.audit import Kind
 from auth.models import Event, Identity
-from auth.pages import Pages, as_name
+from auth.pages import TEMPLATES, Pages, as_name
 from auth.pages.accent import DARK, LIGHT, contrast, readable_accent
 from auth.pages.security_headers import form_action_source
 from settings import Settings
@@ -343,6 +344,17 @@ async def test_every_error_says_what_to_do(browser: httpx2.AsyncClient, kind: st
 def test_a_kind_of_error_without_words_is_a_fault_of_ours(pages: Pages) -> None:
     page = render(pages, "error.html", kind="new", details={}, correlation_id="c")
     assert "Something went wrong here" in html(page)
+
+
+def test_every_error_that_is_raised_has_its_words_and_no_other() -> None:
+    sources = [
+        path.read_text(encoding="utf-8") for path in (TEMPLATES.parent / "auth").rglob("*.py")
+    ]
+    raised = {kind for text in sources for kind in re.findall(r'PageError\(\s*"(\w+)"', text)}
+    # Where errors are rendered, kinds are made from statuses and from types of errors too.
+    rendered = (TEMPLATES.parent / "auth" / "failures.py").read_text(encoding="utf-8")
+    assert raised <= set(ERROR_KINDS)
+    assert {kind for kind in ERROR_KINDS if f'"{kind}"' not in rendered} <= raised
 
 
 @pytest.mark.parametrize("kind", get_args(Kind))

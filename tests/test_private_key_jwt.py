@@ -135,7 +135,6 @@ async def test_an_assertion_counts_once_at_all_endpoints_together(world: World) 
         {"jti": None},
         {"key": STRANGERS_KEY},
     ],
-    ids=str,
 )
 async def test_an_assertion_that_breaks_a_rule_is_refused(
     world: World, changes: dict[str, Any]

@@ -36,8 +36,10 @@ class Passwords:
         self._hasher = PasswordHasher(
             time_cost=iterations, memory_cost=memory_kib, parallelism=1, salt_len=16, hash_len=32
         )
-        self._limiter = CapacityLimiter(os.cpu_count() or 1)
-        self._queue = queue
+        cores = os.cpu_count() or 1
+        self._limiter = CapacityLimiter(cores)
+        self._longest_line = cores + queue
+        self._in_line = 0
         self._nobody = self._hasher.hash(secrets.token_urlsafe())
 
     async def hash(self, password: str) -> str:
@@ -54,13 +56,14 @@ class Passwords:
         return self._hasher.check_needs_rehash(account.password_hash)
 
     async def _run(self, step: Callable[..., T], *arguments: str) -> T:
-        statistics = self._limiter.statistics()
-        if (
-            statistics.borrowed_tokens >= statistics.total_tokens
-            and statistics.tasks_waiting >= self._queue
-        ):
+        # Counted here: the limiter sees nobody who is still on the way to it.
+        if self._in_line >= self._longest_line:
             raise Overloaded("too many people are signing in: try again", RETRY_AFTER)
-        return await to_thread.run_sync(step, *arguments, limiter=self._limiter)
+        self._in_line += 1
+        try:
+            return await to_thread.run_sync(step, *arguments, limiter=self._limiter)
+        finally:
+            self._in_line -= 1
 
     def _verify(self, stored: str, password: str) -> bool:
         try:

@@ -13,6 +13,7 @@ from auth.authorization_requests import (
     find_redirection,
     read_authorization_request,
     redirect,
+    refuse,
 )
 from auth.client_address import client_network
 from auth.consents import Consent, choices, find_consent, give_code
@@ -44,24 +45,26 @@ async def authorize(server: AuthorizationServer, request: Request) -> Response:
             return _ask_for_consent(server, request, signed_in, asked, consent)
         code, grant = await give_code(server, signed_in.account, asked, asked.scopes)
     except AuthorizationError as error:
-        return tell_client(redirection, error, signed_in)
+        return tell_client(server, redirection, error, signed_in)
     await audit.record(server, request, "consent_remembered", grant=grant)
     return redirect(redirection.url({"code": code}))
 
 
 def tell_client(
-    redirection: RedirectionEndpoint, error: AuthorizationError, signed_in: SignedIn | None
+    server: AuthorizationServer,
+    redirection: RedirectionEndpoint,
+    error: AuthorizationError,
+    signed_in: SignedIn | None,
 ) -> Response:
     """Tell the client what is wrong – through a link while nobody is signed in.
 
     Otherwise anybody could register a client and use us to redirect strangers (OAuth 2.1 §7.12.2).
     """
-    url = redirection.error_url(error)
     if signed_in is not None:
-        return redirect(url)
+        return refuse(server, redirection, error)
     raise PageError(
         "request_error",
-        return_url=url,
+        return_url=redirection.error_url(error),
         error=error.error,
         description=error.description,
         client_name=redirection.client.client_name,

@@ -9,6 +9,7 @@ from auth.authorization_requests import (
     find_redirection,
     read_authorization_request,
     redirect,
+    refuse,
 )
 from auth.consents import find_consent, give_code
 from auth.endpoints.authorization import authorize_path
@@ -36,11 +37,11 @@ async def consent(server: AuthorizationServer, request: Request) -> Response:
         client_id, subject = redirection.client.client_id, signed_in.account.subject
         await audit.record(server, request, "consent_denied", subject=subject, client_id=client_id)
         error = AuthorizationError("access_denied", "the person said no")
-        return redirect(redirection.error_url(error))
+        return refuse(server, redirection, error)
     try:
         code = await _allow(server, request, signed_in.account, redirection, form)
     except AuthorizationError as error:
-        return redirect(redirection.error_url(error))
+        return refuse(server, redirection, error)
     return redirect(redirection.url({"code": code}))
 
 

@@ -9,6 +9,7 @@ from auth.errors import InvalidGrant, InvalidRequest, UnauthorizedClient, Unsupp
 from auth.grants import GRANTS
 from auth.http import NO_STORE, read_form
 from auth.server import AuthorizationServer
+from auth.tracing import note
 
 
 async def token(server: AuthorizationServer, request: Request) -> Response:
@@ -21,6 +22,7 @@ async def token(server: AuthorizationServer, request: Request) -> Response:
     exchange = GRANTS.get(grant_type)
     if exchange is None:
         raise UnsupportedGrantType("grant_type must be one of " + ", ".join(GRANTS))
+    note("oauth.grant_type", grant_type)
     if grant_type not in client.grant_types:
         raise UnauthorizedClient("the client is not registered for this grant_type")
     # By what is presented as well, so that a client which tries the same dead token again and again

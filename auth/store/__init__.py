@@ -187,6 +187,12 @@ class Store(Protocol):
 
     # How grants are used
 
+    async def count_grants(self, now: int) -> int | None:
+        """How many live grants there are, a minute's expiries more or less; None: costs too much.
+
+        Asked again and again by whoever watches the server, so that it must not make others wait.
+        """
+
     async def record_uses(self, uses: Iterable[Use]) -> None:
         """Add to what is counted: `calls` and `calls_on_day` are increments.
 

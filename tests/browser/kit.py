@@ -3,7 +3,7 @@
 import shutil
 import socket
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -82,9 +82,9 @@ async def strangers(tls: ssl.SSLContext) -> AsyncIterator[Strangers]:
 
 
 @asynccontextmanager
-async def chromium(web_port: int = 0) -> AsyncIterator[Browser]:
-    """A browser with a new profile; `WEB_HOSTS` lead to `web_port`, other names nowhere."""
-    rules = [f"MAP {host}:443 127.0.0.1:{web_port}" for host in WEB_HOSTS]
+async def chromium(web_port: int, web_hosts: Collection[str] = WEB_HOSTS) -> AsyncIterator[Browser]:
+    """A browser with a new profile; these hosts lead to `web_port`, other names nowhere."""
+    rules = [f"MAP {host}:443 127.0.0.1:{web_port}" for host in web_hosts]
     rules += ["MAP * ~NOTFOUND", "EXCLUDE 127.0.0.1", "EXCLUDE ::1", "EXCLUDE localhost"]
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
@@ -126,6 +126,7 @@ class Person:
     @classmethod
     async def at(cls, context: BrowserContext) -> "Person":
         """With one empty tab."""
+        context.set_default_timeout(10_000)
         person = cls(context, await context.new_page())
         context.on("console", person._hear)
         return person

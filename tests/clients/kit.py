@@ -6,8 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,12 +15,13 @@ from typing import Any, Protocol
 from demo.discovery import AUTHORIZATION_SERVER
 from demo.start import ROOT, Server, free_port, running
 
-HERE = Path(__file__).parent
-PROGRAMS = HERE / "programs"
-NODE_MODULES = HERE / "node_modules"
+PROGRAMS = Path(__file__).parent / "programs"
+NODE_MODULES = Path(__file__).parent / "node_modules"
 NODE = NODE_MODULES / ".bin" / "node"
+PYTHON = ROOT / ".venv" / "clients" / "bin" / "python"
+PYTHON_SDK_1 = ROOT / ".venv" / "clients-1x" / "bin" / "python"
 PASSWORD = "a password of the tests"
-INSTALL = "make test-clients installs what the tests of real clients need"
+INSTALL = "`make environment-clients` installs what the tests of real clients need"
 
 Request = tuple[str, str, int]
 
@@ -40,49 +40,56 @@ class Client(Protocol):
 
 
 class Latchgate:
-    """Our server, started as people start it; it can be ended and started anew on its port."""
+    """Our server, or its two halves, started as people start it; can be started anew in place."""
 
-    def __init__(self, folder: Path, **settings: str) -> None:
+    def __init__(self, folder: Path, *servers: Server) -> None:
         self._folder = folder
-        self._server = Server(
-            "combined_app:app",
-            free_port(),
-            {"ADMIN_PASSWORD": PASSWORD, "PASSWORD_MEMORY_KIB": "8"} | settings,
-            AUTHORIZATION_SERVER,
-            "/mcp",
-        )
-        self._process = ExitStack()
+        self._servers = servers
+        self._processes = ExitStack()
         self._earlier_log = ""
 
     @property
     def url(self) -> str:
         """The MCP endpoint."""
-        return f"{self._server.url}/mcp"
+        return f"{self._servers[-1].url}/mcp"
 
     @property
     def log(self) -> str:
-        """All it has said, before restarts too."""
-        file = self._folder / "combined_app.log"
-        return self._earlier_log + (file.read_text() if file.exists() else "")
+        """All they have said, before restarts too."""
+        return self._earlier_log + "".join(
+            file.read_text() for file in sorted(self._folder.glob("*app.log"))
+        )
 
     def requests(self, path: str) -> list[Request]:
         """What was asked of this path, and with which status it was answered."""
         found = [(m[1], m[2], int(m[3])) for m in _ACCESS_LOG.finditer(self.log)]
         return [request for request in found if request[1] == path]
 
-    def start(self) -> None:
-        """Start it and wait until it answers."""
-        self._process.enter_context(running(self._server, self._folder))
-
-    def stop(self) -> None:
-        """End it."""
-        self._process.close()
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Start it, wait until it answers, and end it at the end."""
+        try:
+            self._start()
+            yield
+        finally:
+            self._processes.close()
 
     def restart(self) -> None:
         """End it and start it anew; what is not in its store is forgotten."""
-        self.stop()
+        self._processes.close()
         self._earlier_log = self.log
-        self.start()
+        self._start()
+
+    def _start(self) -> None:
+        for server in self._servers:
+            self._processes.enter_context(running(server, self._folder))
+
+
+def combined(folder: Path, **settings: str) -> Latchgate:
+    """Both halves in one process."""
+    settings = {"ADMIN_PASSWORD": PASSWORD, "PASSWORD_MEMORY_KIB": "8"} | settings
+    server = Server("combined_app:app", free_port(), settings, AUTHORIZATION_SERVER, "/mcp")
+    return Latchgate(folder, server)
 
 
 class Person:
@@ -146,7 +153,8 @@ class Scene:
     def story(self) -> str:
         """What everybody said, for whoever has to find out why a test failed."""
         said = self.client_log.read_text() if self.client_log.exists() else ""
-        return f"-- client --\n{said}\n-- person --\n{self.person.log}\n-- server --\n{self.server.log}"
+        log = self.server.log
+        return f"-- client --\n{said}\n-- person --\n{self.person.log}\n-- server --\n{log}"
 
 
 @dataclass
@@ -176,7 +184,9 @@ class Program:
 @contextmanager
 def program(scene: Scene, *command: str | Path) -> Iterator[Program]:
     """One of our small programs around a client's library: an order a line, an answer a line."""
-    require(Path(command[0]))
+    for file in command:
+        if isinstance(file, Path):
+            require(file)
     with (
         scene.client_log.open("ab") as log,
         subprocess.Popen(  # noqa: S603 - a program of ours
@@ -196,7 +206,46 @@ def program(scene: Scene, *command: str | Path) -> Iterator[Program]:
             process.terminate()
 
 
-def require(file: Path) -> None:
+@dataclass
+class Inspector:
+    """The MCP Inspector's command line: a process for each call, and files between them."""
+
+    scene: Scene
+    era: str
+
+    def call(self, tool: str, **arguments: str) -> dict[str, Any]:
+        launcher = "@modelcontextprotocol/inspector/clients/launcher/build/index.js"
+        command = [str(require(NODE)), str(require(NODE_MODULES / launcher)), "--cli"]
+        options = {
+            "--transport": "http",
+            "--protocol-era": self.era,
+            "--method": "tools/call",
+            "--tool-name": tool,
+            "--tool-args-json": json.dumps(arguments),
+            "--callback-url": f"http://127.0.0.1:{free_port()}/oauth/callback",
+            "--format": "json",
+        }
+        # Without a terminal it would open no browser, without a key ring it would forget.
+        surroundings = {"MCP_AUTO_OPEN_ENABLED": "true", "MCP_INSPECTOR_SECRET_STORE": "file"}
+        done = subprocess.run(  # noqa: S603 - a program we installed
+            [*command, self.scene.server.url, *(word for pair in options.items() for word in pair)],
+            cwd=self.scene.folder,
+            env=self.scene.environment | surroundings,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        with self.scene.client_log.open("a") as log:
+            log.write(done.stdout + done.stderr)
+        if done.returncode:
+            raise CallFailed(done.stderr.strip().splitlines()[-1])
+        content: dict[str, Any] = json.loads(done.stdout)["result"]["structuredContent"]
+        return content
+
+
+def require(file: Path) -> Path:
     """A client that is not there is a failure that names the command, never a test left out."""
     if not file.exists():
         raise FileNotFoundError(f"{file} is missing: {INSTALL}")
+    return file

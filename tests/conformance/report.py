@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 EXPECTED = Path(__file__).parent / "expected.toml"
-COLUMNS = ("suite", "scenarios", "passed", "failed", "expected", "not met", "skipped")
+COLUMNS = ("suite", "scenarios", "passed", "failed", "expected", "warned", "skipped")
 NOT_PASSED = ("FAILURE", "WARNING", "SKIPPED")
 
 

@@ -31,6 +31,10 @@ class Grants:
     def __iter__(self) -> Iterator[Grant]:
         return iter(tuple(self._by_id.values()))
 
+    def count(self) -> int:
+        """How many are here that were not revoked."""
+        return len(self._by_id) - len(self._revoked)
+
     def add(self, grant: Grant, code: Code | None) -> None:
         """Add a grant, with its code if it has one; raises StoreUnavailable if all are alive."""
         self._make_room(grant.created_at)

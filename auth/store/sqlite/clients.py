@@ -10,6 +10,11 @@ from auth.store.sqlite.database import Database
 class Clients(Database):
     """The verbs about clients and the use they make of their grants."""
 
+    async def count_grants(self, now: int) -> int | None:
+        select = "SELECT count(*) FROM grants WHERE revoked_at IS NULL AND expires_at > ?"
+        number: int = (await self._survey(lambda db: db.execute(select, (now,)).fetchone()))[0]
+        return number
+
     async def record_uses(self, uses: Iterable[Use]) -> None:
         upsert = """
             INSERT INTO uses SELECT ?1, ?2, ?3, ?4, ?5

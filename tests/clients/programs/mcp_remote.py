@@ -1,4 +1,4 @@
-"""mcp-remote, behind an MCP client that knows local servers only: `mcp_remote.py NODE PROXY URL`."""
+"""mcp-remote, behind a client that knows local servers only: `mcp_remote.py NODE PROXY URL`."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-// openid-client: `node openid_client.mjs URL`. Confidential, with what it chooses itself.
+// openid-client: `node openid_client.mjs URL`. Confidential, with client_secret_post, its default.
 
 import * as client from "openid-client";
 import { run } from "./oauth_application.mjs";
@@ -14,6 +14,8 @@ async function register(redirectUri) {
     client_name: "openid-client",
     redirect_uris: [redirectUri],
     grant_types: ["authorization_code", "refresh_token"],
+    // Said aloud: a registration that names no method means client_secret_basic (RFC 7591 §2).
+    token_endpoint_auth_method: "client_secret_post",
   };
   config = await client.dynamicClientRegistration(
     new URL(authorization_servers[0]),

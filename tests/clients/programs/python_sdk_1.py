@@ -1,5 +1,3 @@
-# mypy: ignore-errors
-# It runs with SDK 1.x in an environment of its own; mypy knows 2.x.
 """The official Python SDK 1.x: `python_sdk_1.py URL`."""
 
 import asyncio

@@ -1,0 +1,100 @@
+"""Rounds in which everybody takes turns, so that a busy machine is busy for all of them."""
+
+import asyncio
+import json
+import random
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median, quantiles
+from typing import Any, TypeVar
+
+Key = TypeVar("Key")
+
+SEED = 7
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One turn: how many a second, and how long each took, in milliseconds."""
+
+    rate: float
+    times: Sequence[float]
+
+
+async def closed_loop(acts: Sequence[Callable[[], Awaitable[None]]], seconds: float) -> Sample:
+    """Let each act be done again as soon as it is done, all at the same time."""
+    times: list[float] = []
+    until = time.perf_counter() + seconds
+
+    async def repeat(act: Callable[[], Awaitable[None]]) -> None:
+        began = time.perf_counter()
+        while began < until:
+            await act()
+            ended = time.perf_counter()
+            times.append((ended - began) * 1e3)
+            began = ended
+
+    began = time.perf_counter()
+    await asyncio.gather(*map(repeat, acts))
+    return Sample(len(times) / (time.perf_counter() - began), times)
+
+
+async def in_turns(
+    measures: Mapping[Key, Callable[[], Awaitable[Sample]]], rounds: int
+) -> dict[Key, list[Sample]]:
+    """Measure each once a round, in another order every round."""
+    shuffled = random.Random(SEED)  # noqa: S311 - an order, no secret
+    samples: dict[Key, list[Sample]] = {key: [] for key in measures}
+    for _ in range(rounds):
+        order = list(measures)
+        shuffled.shuffle(order)
+        for key in order:
+            samples[key].append(await measures[key]())
+    return samples
+
+
+def rate(samples: Sequence[Sample]) -> float:
+    """How many a second: the median over the rounds."""
+    return median(sample.rate for sample in samples)
+
+
+def times_as_fast(samples: Sequence[Sample], others: Sequence[Sample]) -> float:
+    """How many times as many as the others: the median over the rounds, each with its own."""
+    return median(
+        sample.rate / other.rate for sample, other in zip(samples, others, strict=True)
+    )
+
+
+def percentile(samples: Sequence[Sample], percent: int) -> float:
+    """How long, in milliseconds, so many of a hundred took at most, over all the rounds."""
+    times = [time for sample in samples for time in sample.times]
+    return quantiles(times, n=100, method="inclusive")[percent - 1] if len(times) > 1 else times[0]
+
+
+def print_table(title: str, heads: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """A table with its first column to the left."""
+    cells = [[_cell(value) for value in row] for row in rows]
+    columns = list(zip(heads, *cells, strict=True))
+    widths = [max(map(len, column)) for column in columns]
+    print(f"\n{title}")
+    for line in [list(heads), *cells]:
+        first, *others = (
+            cell.ljust(width) if index == 0 else cell.rjust(width)
+            for index, (cell, width) in enumerate(zip(line, widths, strict=True))
+        )
+        print("  ".join([first, *others]).rstrip())
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.2f}"  # noqa: PLR2004
+    return str(value)
+
+
+def write_json(path: Path | None, results: Any) -> None:
+    """The same for programs, if a file was named."""
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n")

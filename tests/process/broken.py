@@ -1,0 +1,101 @@
+"""Stores that are broken on purpose: an experiment is worth something if it sees the difference.
+
+    uvicorn tests.process.broken:late        acknowledges a step first and writes it later
+    uvicorn tests.process.broken:two_steps   spends a code in one transaction, mints in the next
+    uvicorn tests.process.broken:unlocked    looks whether a code is spent, and then spends it
+"""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+from starlette.applications import Starlette
+
+from auth.models import AccessToken, Digest, Rotation
+from auth.store.sqlite import SqliteStore
+from auth.store.sqlite.grants import add_access_token, renew_grant
+from combined_app import create_app
+from startup import start
+
+SPEND = "UPDATE codes SET is_spent = TRUE WHERE digest = ? AND NOT is_spent"
+
+
+class Late(SqliteStore):
+    """Answers at once, and writes when there is time."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self._writes: set[asyncio.Task[Any]] = set()
+
+    async def consume_code(
+        self, digest: Digest, access_token: AccessToken, expires_at: int, now: int
+    ) -> bool:
+        found = await self.find_code(digest, now)
+        if found is None or found[0].is_spent:
+            return False
+        self._write_later(super().consume_code(digest, access_token, expires_at, now))
+        return True
+
+    async def rotate_refresh_token(
+        self,
+        grant_id: str,
+        generation: int,
+        access_token: AccessToken,
+        expires_at: int,
+        now: int,
+        grace: int,
+    ) -> Rotation:
+        self._write_later(
+            super().rotate_refresh_token(
+                grant_id, generation, access_token, expires_at, now, grace
+            )
+        )
+        return Rotation.ROTATED
+
+    def _write_later(self, step: Coroutine[Any, Any, Any]) -> None:
+        async def write() -> None:
+            await asyncio.sleep(0.1)
+            await step
+
+        task = asyncio.create_task(write())
+        self._writes.add(task)
+        task.add_done_callback(self._writes.discard)
+
+
+class TwoSteps(SqliteStore):
+    """A crash between its steps leaves a code that is spent for nothing."""
+
+    async def consume_code(
+        self, digest: Digest, access_token: AccessToken, expires_at: int, now: int
+    ) -> bool:
+        if not await self._write(lambda db: db.execute(SPEND, (digest,)).rowcount):
+            return False
+        await self._write(lambda db: renew_grant(db, access_token.grant_id, 1, expires_at, now))
+        await self._write(lambda db: add_access_token(db, access_token))
+        return True
+
+
+class Unlocked(SqliteStore):
+    """Of two who look at the same moment, both find the code unspent."""
+
+    async def consume_code(
+        self, digest: Digest, access_token: AccessToken, expires_at: int, now: int
+    ) -> bool:
+        found = await self.find_code(digest, now)
+        if found is None or found[0].is_spent:
+            return False
+        if not await SqliteStore.consume_code(self, digest, access_token, expires_at, now):
+            await asyncio.sleep(0)  # somebody else was as fast, and is not asked
+        return True
+
+
+def __getattr__(name: str) -> Starlette:
+    """An application with one of these stores, made when uvicorn asks for it."""
+    stores = {"late": Late, "two_steps": TwoSteps, "unlocked": Unlocked}
+    if name not in stores:
+        raise AttributeError(name)
+    return start(
+        lambda settings: create_app(
+            settings, stores[name](settings.store_url.removeprefix("sqlite:///"))
+        )
+    )

