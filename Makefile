@@ -4,6 +4,7 @@
 PYTHON =
 HOST = 127.0.0.1
 PORT ?= 8000
+SEED = 1
 UPGRADE =
 
 VENV = .venv
@@ -13,7 +14,7 @@ COMPILE = $(VENV)/bin/uv pip compile --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --no-header --no-config --quiet $(UPGRADE)
 LOCK = $(COMPILE) pyproject.toml --extra valkey
 
-.PHONY: help run demo test conformance test-browser test-clients screens check lint types contracts coverage format translations environment environment-clients lock clean
+.PHONY: help run demo test experiments conformance test-browser test-clients screens check lint types contracts coverage format translations environment environment-clients lock clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -30,6 +31,9 @@ demo: $(VENV)/.runtime ## start a server, let a client sign in and call a tool, 
 
 test: $(VENV)/.development ## the whole fast suite
 	@$(RUN) pytest -n auto
+
+experiments: $(VENV)/.development ## crashes, full disks, replicas: a table (make experiments SEED=7)
+	@$(RUN) pytest -m process --seed=$(SEED) tests/process tests/test_shared_subscriptions.py
 
 conformance: $(VENV)/.conformance ## the official MCP conformance runner (Debian: apt install npm)
 	@$(RUN) tests.conformance.run

@@ -16,8 +16,8 @@ App = TypeVar("App")
 
 IN_MEMORY = "memory://"
 ONE_MEMORY_EACH = (
-    "Latchgate does not start: with LATCHGATE_STORE_URL=memory:// every worker would keep codes and "
-    "tokens of its own, and refuse the others'.\n"
+    "with LATCHGATE_STORE_URL=memory:// every worker would keep codes and tokens of its own, and "
+    "refuse the others'.\n"
     "Run one worker, or share a store: LATCHGATE_STORE_URL=sqlite:///latchgate.db on one machine, "
     "valkey://host:6379/0 for several."
 )
@@ -33,7 +33,7 @@ def start(create_app: Callable[[Settings], App], *, keeps_state: bool = True) ->
         configure_logging(settings)
         if worker_count(sys.argv, os.environ) > 1:
             if keeps_state and settings.store_url == IN_MEMORY:
-                raise SystemExit(ONE_MEMORY_EACH)
+                raise ValueError(ONE_MEMORY_EACH)  # noqa: TRY301 - refused like everything else
             settings = _without_sessions(settings)
         return create_app(settings)
     except ValueError as error:
@@ -52,7 +52,7 @@ def _without_sessions(settings: Settings) -> Settings:
 
 
 def _end_supervisor() -> None:
-    """uvicorn starts a worker that ended again and again: if this is one, that is ended too."""
+    """End what watches over this worker, if it is one: it would start it again and again."""
     supervisor = multiprocessing.parent_process()
     if supervisor is not None and supervisor.pid is not None:
         os.kill(supervisor.pid, signal.SIGTERM)

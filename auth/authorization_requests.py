@@ -130,7 +130,11 @@ async def _find_client(server: AuthorizationServer, client_id: str) -> Client | 
         return await find_client(server, client_id)
     except DocumentUnreachable as error:
         raise PageError(
-            "unreachable_document", 503, client_id=_recognizable(client_id), reason=error.reason
+            "unreachable_document",
+            503,
+            client_id=_recognizable(client_id),
+            reason=error.reason,
+            retry_after=30,
         ) from error
     except DocumentInvalid as error:
         raise PageError(

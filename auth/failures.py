@@ -172,4 +172,7 @@ def _note(
 ) -> None:
     """Count a refusal, and log it."""
     server.metrics.refusals.add(error)
-    logger.info("%s %s: %d %s (%s)", request.method, request.url.path, status, error, description)
+    # %r, since a stranger chose the path: neither line breaks nor endless ones get into the log.
+    logger.info(
+        "%s %.256r: %d %s (%s)", request.method, request.url.path, status, error, description
+    )

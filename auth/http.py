@@ -1,6 +1,5 @@
 """The wire: forms and JSON come in here, every error goes out here."""
 
-import json
 import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from auth.errors import (
     OAuthError,
     TemporarilyUnavailable,
 )
+from auth.json_documents import InvalidJson, read_json
 
 MAX_BODY = 64 * 1024
 MAX_FIELDS = 100
@@ -137,25 +137,13 @@ async def read_json_object(request: Request) -> dict[str, Any]:
     """The JSON object in the body (RFC 7591 §3.1): the right type, no member twice."""
     if _media_type(request) != ("application/json", "utf-8"):
         raise InvalidClientMetadata("send the client metadata as application/json in UTF-8")
-    body = await read_body(request)
     try:
-        value = json.loads(body, object_pairs_hook=_distinct, parse_constant=_refuse)
-    except (ValueError, RecursionError):
+        value = read_json(await read_body(request))
+    except InvalidJson:
         raise InvalidClientMetadata("the body is not well-formed JSON") from None
     if not isinstance(value, dict):
         raise InvalidClientMetadata("the body is not a JSON object")
     return value
-
-
-def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        raise ValueError("a member is repeated")
-    return members
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is not JSON")
 
 
 def accepts_html(request: Request) -> bool:

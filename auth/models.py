@@ -10,7 +10,7 @@ from enum import Enum, auto
 Digest = bytes
 
 CLIENT_SUBJECT = "client:"
-"""How the `subject` of a grant begins that no person gave: the client's own (client_credentials)."""
+"""How a grant's `subject` begins that is no person but the client itself (client_credentials)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from opentelemetry.util.types import AttributeValue
 from starlette.requests import Request
 from starlette.responses import Response
 
-from auth.errors import AuthorizationError, OAuthError, PageError
+from auth.errors import OAuthError, PageError
 from telemetry.correlation import correlation_id
 
 Respond = Callable[[Request], Awaitable[Response]]

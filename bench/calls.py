@@ -19,6 +19,7 @@ from bench.mcp_requests import ERAS, OPERATIONS, Era, WrongAnswer, prepared
 from bench.measuring import (
     Sample,
     closed_loop,
+    cpu,
     in_turns,
     percentile,
     print_table,
@@ -29,7 +30,8 @@ from bench.measuring import (
 from bench.subjects import LATCHGATE, PROGRAMS, Subject, serving
 
 WARM_UP = 0.3
-HEADS = ("", "calls/s", "Latchgate is", "p50 ms", "p95 ms", "p99 ms")
+COLUMNS = ("cpu", "p50", "p95", "p99")
+HEADS = ("", "calls/s", "Latchgate is", "CPU µs", "p50 ms", "p95 ms", "p99 ms")
 
 
 async def line(subject: Subject, era: Era, operation: str) -> Callable[[], Awaitable[None]]:
@@ -55,6 +57,7 @@ async def main(options: argparse.Namespace) -> None:
     operations = ["tools/call"] if options.short else list(OPERATIONS)
     numbers = (16,) if options.short else (1, 16, 64)
     seconds, rounds = (0.4, 5) if options.short else (1.0, 9)
+    rounds = options.rounds or rounds
     results = []
     with tempfile.TemporaryDirectory() as folder:
         async with serving(options.only or names, Path(folder)) as subjects:
@@ -65,7 +68,7 @@ async def main(options: argparse.Namespace) -> None:
                         for subject in subjects:
                             acts = [await line(subject, era, operation) for _ in range(number)]
                             await closed_loop(acts, WARM_UP)
-                            measures[subject.name] = partial(closed_loop, acts, seconds)
+                            measures[subject.name] = partial(closed_loop, acts, seconds, subject.pids)
                         samples = await in_turns(measures, rounds)
                         title = f"{operation}, protocol {era}, connections: {number}"
                         results.append(report(title, samples))
@@ -78,6 +81,7 @@ def report(title: str, samples: dict[str, list[Sample]]) -> dict[str, object]:
     lines = {
         name: {
             "rate": rate(theirs),
+            "cpu": cpu(theirs),
             "ratio": times_as_fast(ours, theirs),
             **{f"p{percent}": percentile(theirs, percent) for percent in (50, 95, 99)},
             "rates": [round(sample.rate, 1) for sample in theirs],
@@ -85,7 +89,7 @@ def report(title: str, samples: dict[str, list[Sample]]) -> dict[str, object]:
         for name, theirs in samples.items()
     }
     rows = [
-        (name, line["rate"], f"{line['ratio']:.2f}×", line["p50"], line["p95"], line["p99"])
+        (name, line["rate"], f"{line['ratio']:.2f}×", *map(line.get, COLUMNS))
         for name, line in lines.items()
     ]
     print_table(title, HEADS, rows)
@@ -99,6 +103,7 @@ def read_options(description: str | None, arguments: Sequence[str]) -> argparse.
     )
     parser.add_argument("--short", action="store_true", help="fewer cases, fewer rounds")
     parser.add_argument("--json", type=Path, help="write the results to this file")
+    parser.add_argument("--rounds", type=int, help="how many rounds, instead of the usual number")
     parser.add_argument("--only", action="append", help="only this server; may be repeated")
     return parser.parse_args(arguments)
 

@@ -101,3 +101,12 @@ def resident_mib(pid: int) -> float:
         if line.startswith("VmRSS:"):
             return int(line.split()[1]) / 1024
     raise ProcessLookupError(pid)
+
+
+def cpu_seconds(pids: Sequence[int]) -> float:
+    """The time that these processes have had on a core, all their threads together."""
+    spent = 0
+    for pid in pids:
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            spent += int((task / "schedstat").read_text().split()[0])
+    return spent / 1e9

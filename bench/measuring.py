@@ -10,6 +10,8 @@ from pathlib import Path
 from statistics import median, quantiles
 from typing import Any, TypeVar
 
+from bench.machine import cpu_seconds
+
 Key = TypeVar("Key")
 
 SEED = 7
@@ -17,13 +19,20 @@ SEED = 7
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One turn: how many a second, and how long each took, in milliseconds."""
+    """One turn: how many a second, how long each took, in milliseconds, and what it cost.
+
+    `cpu` is the servers' processor time for each, in microseconds: steadier than `rate` on a busy
+    machine, and blind to whatever waits.
+    """
 
     rate: float
     times: Sequence[float]
+    cpu: float
 
 
-async def closed_loop(acts: Sequence[Callable[[], Awaitable[None]]], seconds: float) -> Sample:
+async def closed_loop(
+    acts: Sequence[Callable[[], Awaitable[None]]], seconds: float, pids: Sequence[int] = ()
+) -> Sample:
     """Let each act be done again as soon as it is done, all at the same time."""
     times: list[float] = []
     until = time.perf_counter() + seconds
@@ -36,9 +45,12 @@ async def closed_loop(acts: Sequence[Callable[[], Awaitable[None]]], seconds: fl
             times.append((ended - began) * 1e3)
             began = ended
 
+    spent = cpu_seconds(pids)
     began = time.perf_counter()
     await asyncio.gather(*map(repeat, acts))
-    return Sample(len(times) / (time.perf_counter() - began), times)
+    took = time.perf_counter() - began
+    spent = cpu_seconds(pids) - spent
+    return Sample(len(times) / took, times, spent / len(times) * 1e6)
 
 
 async def in_turns(
@@ -65,6 +77,11 @@ def times_as_fast(samples: Sequence[Sample], others: Sequence[Sample]) -> float:
     return median(
         sample.rate / other.rate for sample, other in zip(samples, others, strict=True)
     )
+
+
+def cpu(samples: Sequence[Sample]) -> float:
+    """Processor time for each, in microseconds: the median over the rounds."""
+    return median(sample.cpu for sample in samples)
 
 
 def percentile(samples: Sequence[Sample], percent: int) -> float:

@@ -35,6 +35,11 @@ class Subject:
     tokens: Tokens | None
     processes: Processes
 
+    @property
+    def pids(self) -> list[int]:
+        """Of which processes it consists, but for a store's."""
+        return [process.pid for process in self.processes]
+
 
 def latchgate(store_url: str = "memory://", **settings: str) -> list[Program]:
     """Ours, both halves in one process."""

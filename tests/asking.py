@@ -12,10 +12,7 @@ from starlette.types import ASGIApp, Message
 from tests.asgi_stream import body
 
 DESCRIPTION = re.compile(r"[\x20\x21\x23-\x5b\x5d-\x7e]+")
-HEADERS = [
-    (b"host", b"127.0.0.1:8000"),
-    (b"content-type", b"application/x-www-form-urlencoded"),
-]
+HEADERS = {"host": "127.0.0.1:8000", "content-type": "application/x-www-form-urlencoded"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +35,7 @@ class Reply:
         return None if self.status == 200 else str(self.members["error"])
 
 
-async def ask(app: ASGIApp, path: str, form: Mapping[str, str]) -> Reply:
+async def ask(app: ASGIApp, path: str, form: Mapping[str, str], **headers: str) -> Reply:
     """Post a form to an endpoint for programs, and check what holds of all their answers."""
     messages: list[Message] = []
 
@@ -57,7 +54,7 @@ async def ask(app: ASGIApp, path: str, form: Mapping[str, str]) -> Reply:
         "raw_path": path.encode(),
         "root_path": "",
         "query_string": b"",
-        "headers": HEADERS,
+        "headers": [(n.encode(), value.encode()) for n, value in (HEADERS | headers).items()],
         "client": ("127.0.0.1", 1),
         "server": ("127.0.0.1", 8000),
     }

@@ -66,6 +66,11 @@ class Family:
             return None
         return tuple(scope for scope in answer.scopes if scope in self.scopes)
 
+    def good_for(self, number: int, now: int) -> tuple[Scopes | None, Scopes | None]:
+        """What the two tokens of an answer are good for: of refresh tokens only the newest is."""
+        is_newest = number == self.newest and self.lives(now)
+        return self.accepts(number, now), self.scopes if is_newest else None
+
     def exchange(self, now: int, *, is_proved: bool, is_for_us: bool) -> Outcome:
         """A code: once, within its minute, for whoever proves that it is theirs."""
         if now >= self.born_at + CODE_TTL or not is_proved:
@@ -133,12 +138,21 @@ class Model:
         self.families.append(family)
         return family
 
-    def end_person(self, person: str) -> None:
-        """Everything that a person ever allowed ends."""
-        for family in self.families:
-            family.is_ended = family.is_ended or family.person == person
-
-    def end_client(self, client: str) -> None:
-        """Everything that a client was ever given ends."""
-        for family in self.families:
-            family.is_ended = family.is_ended or family.client == client
+    def end(self, family: Family, ending: str) -> None:
+        """Somebody takes back this yes or all of theirs, is shut out, or let in again."""
+        person, client = family.person, family.client
+        if ending == "revoke":
+            family.is_ended = True
+        for other in self.families:
+            if ending in {"revoke all", "change password", "disable"} and other.person == person:
+                other.is_ended = True
+            if ending == "ban" and other.client == client:
+                other.is_ended = True
+        if ending == "disable":
+            self.disabled.add(person)
+        elif ending == "enable":
+            self.disabled.discard(person)
+        elif ending == "ban":
+            self.banned.add(client)
+        elif ending == "unban":
+            self.banned.discard(client)

@@ -5,37 +5,25 @@ operator's commands and the passing of time are done to it directly.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
 
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     Bundle,
     RuleBasedStateMachine,
-    initialize,
     invariant,
     multiple,
     precondition,
     rule,
 )
-from starlette.applications import Starlette
 
-from auth.app import create_server
-from auth.authorization_requests import AuthorizationRequest, RedirectionEndpoint
-from auth.clients import open_client_id, seal_client
-from auth.consents import give_code
 from auth.credentials import digest
 from auth.errors import AuthorizationError
-from auth.failures import exception_handlers
-from auth.models import Client, Grant, Identity
-from auth.pkce import challenge_of
-from auth.routes import routes
-from auth.store import Store
-from combined_app import verify_token
-from tests.asking import Reply, ask
-from tests.clock import Clock
-from tests.kit import ISSUER, REDIRECT_URI, RESOURCE, VERIFIER, new_settings
+from tests.asking import Reply
+from tests.driven_server import CLIENTS, PEOPLE, PUBLIC, SCOPES, Backend, DrivenServer, Form
+from tests.kit import REDIRECT_URI, RESOURCE, VERIFIER
 from tests.model import (
     ACCESS_TTL,
     CODE_TTL,
@@ -48,26 +36,14 @@ from tests.model import (
     Outcome,
     Scopes,
 )
-from tests.store_records import new_account, new_ban
-
-Answer = TypeVar("Answer")
-
-PEOPLE = ("ada", "bob")
-CLIENTS = ("one", "two")
-SCOPES = ("user", "user:write", "files")
-RESOURCE_SERVER = {"client_id": "resource server", "client_secret": "a secret of the tests"}
-SETTINGS = new_settings(
-    scopes=SCOPES,
-    token_limit="1000000/second",
-    token_lookup_limit="1000000/second",
-    introspection_client_id=RESOURCE_SERVER["client_id"],
-    introspection_client_secret=RESOURCE_SERVER["client_secret"],
-)
-SERVER = create_server(SETTINGS)
+from tests.store_records import new_ban
 
 people = st.sampled_from(PEOPLE)
 clients = st.sampled_from(CLIENTS)
 some_scopes = st.sampled_from([SCOPES, SCOPES[:2], SCOPES[1:], SCOPES[:1], SCOPES[2:]])
+# Rare, because a request with a fault changes nothing.
+faults = st.sampled_from([*[None] * 9, "client", "verifier", "redirect_uri", "resource"])
+times = st.sampled_from([1, 1, 1, 2, 3])
 # On both sides of every border that the rules draw, and small steps between.
 steps = st.sampled_from(
     [
@@ -75,19 +51,9 @@ steps = st.sampled_from(
         *(ACCESS_TTL - 1, ACCESS_TTL, DAY, IDLE_TTL - 1, IDLE_TTL),
     ]
 )
-faults = st.sampled_from([*[None] * 9, "client", "verifier", "redirect_uri", "resource"])
-times = st.sampled_from([1, 1, 1, 2, 3])
-
-ENDINGS = ("revoke", "revoke all", "change password", "disable", "enable", "ban", "unban")
-
-
-@dataclass(frozen=True, slots=True)
-class Backend:
-    """A store that can be emptied and, if it outlives its process, opened anew on what it held."""
-
-    new_store: Callable[[], Store]
-    empty: Callable[[], None] = lambda: None
-    survives_restart: bool = True
+endings = st.sampled_from(
+    ["revoke", "revoke all", "change password", "disable", "enable", "enable", "ban", "unban"]
+)
 
 
 @dataclass(eq=False, slots=True)
@@ -99,26 +65,6 @@ class Held:
     code: str
     pairs: list[tuple[str, str]] = field(default_factory=list)
 
-    def refresh_token(self, number: int) -> str:
-        """The refresh token of an answer."""
-        return self.pairs[number - 1][1]
-
-
-class Interleaving:
-    """A store that lets every other request in before each of its steps."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-
-    def __getattr__(self, name: str) -> Any:
-        verb = getattr(self._store, name)
-
-        async def step(*args: Any, **options: Any) -> Any:
-            await asyncio.sleep(0)
-            return await verb(*args, **options)
-
-        return step
-
 
 class Machine(RuleBasedStateMachine):
     """The server on one backend, beside the model."""
@@ -127,81 +73,45 @@ class Machine(RuleBasedStateMachine):
 
     def __init__(self, backend: Backend, runner: asyncio.Runner) -> None:
         super().__init__()
-        self.backend = backend
-        self.runner = runner
-        self.clock = Clock()
+        self.persists = backend.persists
+        self.server = DrivenServer(backend, runner)
+        self.clock = self.server.clock
         self.purged_at = self.clock()
         self.model = Model()
         self.all: list[Held] = []
         self.looked_at = 0
-        self.clients = {name: register(name) for name in CLIENTS}
-        backend.empty()
-        self.open()
-        for person in PEOPLE:
-            assert self.run(self.store.add_account(new_account(person)))
-
-    def open(self) -> None:
-        self.store = self.backend.new_store()
-        self.run(self.store.open())
-        store: Any = Interleaving(self.store)
-        self.server = replace(SERVER, store=store, clock=self.clock)
-        self.app = Starlette(
-            routes=routes(self.server), exception_handlers=exception_handlers(self.server)
-        )
-
-    def run(self, act: Coroutine[Any, Any, Answer]) -> Answer:
-        return self.runner.run(act)
-
-    def ask(self, path: str, *forms: dict[str, str]) -> list[Reply]:
-        """Post forms to an endpoint, all at once."""
-
-        async def at_once() -> list[Reply]:
-            return await asyncio.gather(*(ask(self.app, path, form) for form in forms))
-
-        return self.run(at_once())
-
-    async def give_code(self, person: str, client: str, scopes: Scopes) -> tuple[str, Grant]:
-        """What a person's yes on the consent page gives."""
-        redirection = RedirectionEndpoint(self.clients[client], REDIRECT_URI, None, ISSUER)
-        asked = AuthorizationRequest(
-            {}, redirection, scopes, RESOURCE, challenge_of(VERIFIER), frozenset()
-        )
-        return await give_code(self.server, new_account(person), asked, scopes)
 
     # What clients do
 
     @rule(target=held, person=people, client=clients, scopes=some_scopes, is_quick=st.booleans())
     def allow(self, person: str, client: str, scopes: Scopes, is_quick: bool) -> Any:
-        """A person says yes; most clients exchange the code at once."""
+        """A person says yes; many clients exchange the code at once."""
         family = self.model.allow(person, client, scopes, self.clock())
         try:
-            code, grant = self.run(self.give_code(person, client, scopes))
+            code, grant = self.server.allow(person, client, scopes)
         except AuthorizationError:
             assert family is None, "a yes was refused"
             return multiple()
-        assert family is not None, "a yes was taken of whom was shut out"
+        assert family is not None, "somebody who is shut out was let in"
         held = Held(family, grant.grant_id, code)
         self.all.append(held)
         if is_quick:
-            self.exchange(held, None, 1)
+            self.exchange(held)
         return held
 
     @rule(held=held, fault=faults, times=times)
-    def exchange(self, held: Held, fault: str | None, times: int) -> None:
+    def exchange(self, held: Held, fault: str | None = None, times: int = 1) -> None:
         """A code, whether it is new, old or used; several times at once is a race."""
         form = {
             "grant_type": "authorization_code",
             "code": held.code,
             "redirect_uri": REDIRECT_URI + "/" * (fault == "redirect_uri"),
             "code_verifier": VERIFIER + "x" * (fault == "verifier"),
-            "resource": RESOURCE + "/other" * (fault == "resource"),
         }
 
-        def expected() -> Outcome:
+        def expected(now: int) -> Outcome:
             is_proved = fault in {None, "resource"}
-            return held.family.exchange(
-                self.clock(), is_proved=is_proved, is_for_us=fault != "resource"
-            )
+            return held.family.exchange(now, is_proved=is_proved, is_for_us=fault != "resource")
 
         self.request_tokens(held, form, expected, fault, times)
 
@@ -213,7 +123,12 @@ class Machine(RuleBasedStateMachine):
         times=times,
     )
     def refresh(
-        self, held: Held, back: int = 0, asked: Scopes = (), fault: str | None = None, times: int = 1
+        self,
+        held: Held,
+        back: int = 0,
+        asked: Scopes = (),
+        fault: str | None = None,
+        times: int = 1,
     ) -> None:
         """The newest refresh token, or one so many generations older."""
         number = held.family.newest - back
@@ -221,18 +136,14 @@ class Machine(RuleBasedStateMachine):
             return
         form = {
             "grant_type": "refresh_token",
-            "refresh_token": held.refresh_token(number),
+            "refresh_token": held.pairs[number - 1][1],
             "scope": " ".join(asked),
-            "resource": RESOURCE + "/other" * (fault == "resource"),
         }
 
-        def expected() -> Outcome:
+        def expected(now: int) -> Outcome:
+            is_own, is_for_us = fault != "client", fault != "resource"
             return held.family.refresh(
-                number,
-                self.clock(),
-                is_own=fault != "client",
-                asked=asked,
-                is_for_us=fault != "resource",
+                number, now, is_own=is_own, asked=asked, is_for_us=is_for_us
             )
 
         self.request_tokens(held, form, expected, fault, times)
@@ -240,33 +151,31 @@ class Machine(RuleBasedStateMachine):
     def request_tokens(
         self,
         held: Held,
-        form: dict[str, str],
-        expected: Callable[[], Outcome],
+        form: Form,
+        expected: Callable[[int], Outcome],
         fault: str | None,
         times: int,
     ) -> None:
-        client = self.presenter(held, fault)
-        form |= {"client_id": self.clients[client].client_id}
-        replies = self.ask("/oauth/token", *[form] * times)
-        # At once or one after the other: those who lose a race are late.
+        client = presenter(held, fault)
+        form |= self.server.credentials(client)
+        form |= {"resource": RESOURCE + "/other" * (fault == "resource")}
+        replies = self.server.ask(*[("token", form)] * times)
+        # Asked at once they are answered as if they had come one after the other.
         for reply in sorted(replies, key=lambda reply: reply.status):
-            self.agree(held, "invalid_client" if client in self.model.banned else expected(), reply)
-
-    def presenter(self, held: Held, fault: str | None) -> str:
-        (other,) = set(CLIENTS) - {held.family.client}
-        return other if fault == "client" else held.family.client
+            is_banned = client in self.model.banned
+            self.agree(held, "invalid_client" if is_banned else expected(self.clock()), reply)
 
     def agree(self, held: Held, outcome: Outcome, reply: Reply) -> None:
         """The answer is the one expected: an error, new tokens, or the same as before."""
-        if isinstance(outcome, str) or reply.status != 200:
-            assert (reply.error, reply.status == 401) == (outcome, outcome == "invalid_client")
+        if isinstance(outcome, str) or reply.error:
+            assert reply.error == outcome
             return
         family, members = held.family, reply.members
         pair = members["access_token"], members["refresh_token"]
         assert members["scope"].split() == list(family.answers[outcome - 1].scopes)
         assert members["expires_in"] == family.access_token_ends_at(outcome) - self.clock()
         if outcome > len(held.pairs):
-            given = {token for held in self.all for pair in held.pairs for token in pair}
+            given = {token for other in self.all for pair in other.pairs for token in pair}
             assert given.isdisjoint(pair)
             held.pairs.append(pair)
         assert held.pairs[outcome - 1] == pair
@@ -277,110 +186,94 @@ class Machine(RuleBasedStateMachine):
         number = held.family.newest - back
         if number < 1:
             return
-        client = self.presenter(held, fault)
-        form = {"client_id": self.clients[client].client_id, "token": held.pairs[number - 1][kind]}
-        (reply,) = self.ask("/oauth/revoke", form)
+        client, token = presenter(held, fault), held.pairs[number - 1][kind]
+        (reply,) = self.server.ask(("revoke", self.server.credentials(client) | {"token": token}))
         if client in self.model.banned:
             assert reply.error == "invalid_client"
             return
         assert (reply.status, reply.body) == (200, b"")
-        if fault == "client":
-            return
-        if kind:
+        if client == held.family.client and kind:
             held.family.revoke(self.clock())
-        else:
+        elif client == held.family.client:
             held.family.revoke_access_token(number, self.clock())
 
     @rule(held=held)
     def refresh_while_it_is_revoked(self, held: Held) -> None:
         """Whoever is first, nothing of the family works afterwards."""
-        family = held.family
+        family, now = held.family, self.clock()
         if family.newest == 0 or family.client in self.model.banned:
             return
-        client_id, token = self.clients[family.client].client_id, held.refresh_token(family.newest)
-        refreshing = {"grant_type": "refresh_token", "refresh_token": token}
-
-        async def at_once() -> tuple[Reply, Reply]:
-            return await asyncio.gather(
-                ask(self.app, "/oauth/token", refreshing | {"client_id": client_id}),
-                ask(self.app, "/oauth/revoke", {"client_id": client_id, "token": token}),
-            )
-
-        refreshed, revoked = self.run(at_once())
-        assert revoked.status == 200
-        if refreshed.status != 200:
-            family.revoke(self.clock())
-        outcome = family.refresh(
-            family.newest, self.clock(), is_own=True, asked=(), is_for_us=True
+        credentials, token = self.server.credentials(family.client), held.pairs[-1][1]
+        form = credentials | {"grant_type": "refresh_token", "refresh_token": token}
+        refreshed, revoked = self.server.ask(
+            ("token", form), ("revoke", credentials | {"token": token})
         )
+        assert revoked.status == 200
+        if refreshed.error:
+            family.revoke(now)
+        outcome = family.refresh(family.newest, now, is_own=True, asked=(), is_for_us=True)
         self.agree(held, outcome, refreshed)
-        family.revoke(self.clock())
+        family.revoke(now)
 
     # What people and the operator do
 
     @rule(held=held, scopes=some_scopes)
     def narrow(self, held: Held, scopes: Scopes) -> None:
+        """A person takes scopes away."""
         held.family.narrow(scopes, self.clock())
-        self.run(self.store.narrow_grant(held.grant_id, scopes, self.clock()))
+        self.server.run(self.server.store.narrow_grant(held.grant_id, scopes, self.clock()))
 
-    @rule(held=held, act=st.sampled_from(ENDINGS))
-    def end(self, held: Held, act: str) -> None:
+    @rule(held=held, ending=endings)
+    def end(self, held: Held, ending: str) -> None:
         """Somebody is shut out or let in again, or takes back what they allowed."""
-        person, client, now = held.family.person, held.family.client, self.clock()
-        client_id = self.clients[client].client_id
-        if act == "revoke":
-            held.family.revoke(now)
-            self.run(self.store.revoke_grant(held.grant_id, now))
-        elif act == "revoke all":
-            self.model.end_person(person)
-            self.run(self.store.revoke_grants(person, now))
-        elif act == "change password":
-            self.model.end_person(person)
-            self.run(self.store.change_password(person, "another hash", now))
-        elif act == "disable":
-            self.model.end_person(person)
-            self.model.disabled.add(person)
-            self.run(self.store.disable_account(person, now))
-        elif act == "enable":
-            self.model.disabled.discard(person)
-            self.run(self.store.enable_account(person))
-        elif act == "ban":
-            self.model.end_client(client)
-            self.model.banned.add(client)
-            self.run(self.store.ban_client(client_id, new_ban(client_id, banned_at=now)))
-        else:
-            self.model.banned.discard(client)
-            self.run(self.store.unban_client(digest(client_id)))
+        store, now, family = self.server.store, self.clock(), held.family
+        person, client_id = family.person, self.server.client_id(family.client)
+        acts: dict[str, Any] = {
+            "revoke": lambda: store.revoke_grant(held.grant_id, now),
+            "revoke all": lambda: store.revoke_grants(person, now),
+            "change password": lambda: store.change_password(person, "another hash", now),
+            "disable": lambda: store.disable_account(person, now),
+            "enable": lambda: store.enable_account(person),
+            "ban": lambda: store.ban_client(client_id, new_ban(client_id, banned_at=now)),
+            "unban": lambda: store.unban_client(digest(client_id)),
+        }
+        self.server.run(acts[ending]())
+        self.model.end(family, ending)
 
     # What happens by itself
 
     @rule(seconds=steps)
     def wait(self, seconds: int) -> None:
+        """Time passes."""
         self.clock.advance(seconds)
 
     @rule(seconds=st.sampled_from([1, 60, 3600]))
     def set_clock_back(self, seconds: int) -> None:
-        """Not to before the last purge: what is forgotten then could have been asked for again."""
+        """Not to before the last purge, which forgot what nobody could ask for any more."""
         self.clock.advance(-min(seconds, self.clock() - self.purged_at))
 
     @rule(limit=st.sampled_from([1, 1000]))
     def purge(self, limit: int) -> None:
+        """Forget what is over, or a part of it."""
         self.purged_at = self.clock()
-        self.run(self.store.purge(self.clock(), limit))
+        self.server.run(self.server.store.purge(self.clock(), limit))
 
-    @precondition(lambda self: self.backend.survives_restart)
+    @precondition(lambda self: self.persists)
     @rule()
     def restart(self) -> None:
-        self.run(self.store.close())
-        self.open()
+        """Everything that was acknowledged is still there."""
+        self.server.restart()
 
     # What chance would hardly ever do
 
     @rule(held=held)
     def refresh_to_the_end(self, held: Held) -> None:
         """However often it is refreshed, a family ends ninety days after the person's yes."""
-        while held.family.lives(self.clock()) and held.family.newest:
-            self.clock.advance(min(IDLE_TTL - DAY, held.family.born_at + LIFE - 60 - self.clock()) or 60)
+        end = held.family.born_at + LIFE
+        while held.family.newest and held.family.lives(self.clock()):
+            last = end - 60
+            now = self.clock()
+            self.clock.advance(min(IDLE_TTL - DAY, last - now) if now < last else end - now)
             self.refresh(held)
             self.agree_on(held)
 
@@ -400,33 +293,62 @@ class Machine(RuleBasedStateMachine):
         self.refresh(held, asked=before)
         self.refresh(held)
 
-    # What must hold after each step
+    # What must hold
 
     @invariant()
     def tokens_work_as_the_model_says(self) -> None:
-        """One family a step, in turn: the step may have touched any of them."""
+        """After each step, one family in turn: the step may have touched any of them."""
         if self.all:
             self.looked_at += 1
             self.agree_on(self.all[self.looked_at % len(self.all)])
 
     def agree_on(self, held: Held) -> None:
-        """The resource server takes what it should, and introspection tells of what works."""
-        now = self.clock()
+        """The MCP endpoint takes the access tokens that it should, for what it should."""
         for number, (access_token, _) in enumerate(held.pairs, start=1):
-            verified = self.run(verify_token(self.server, access_token))
-            scopes = held.family.accepts(number, now)
-            assert (verified and tuple(verified.scopes)) == scopes
-            assert not verified or (verified.subject, verified.resource) == (held.family.person, RESOURCE)
+            scopes = held.family.accepts(number, self.clock())
+            expected = None if scopes is None else (held.family.person, scopes)
+            assert self.server.accepts(access_token) == expected
+
+    @rule(held=held)
+    def introspect(self, held: Held) -> None:
+        """Tokens are told of to the resource server, and to the client that they were given to."""
+        tokens = [token for pair in held.pairs for token in pair]
+        good_for = [
+            scopes
+            for number in range(1, held.family.newest + 1)
+            for scopes in held.family.good_for(number, self.clock())
+        ]
+        for client in (None, *CLIENTS):
+            for reply, scopes in zip(
+                self.server.introspect(tokens, client), good_for, strict=True
+            ):
+                if client == PUBLIC or client in self.model.banned:
+                    assert reply.error == "invalid_client"
+                elif scopes is None or client not in {None, held.family.client}:
+                    assert reply.members == {"active": False}
+                else:
+                    assert reply.members["active"] is True
+                    assert reply.members["scope"].split() == list(scopes)
 
     def teardown(self) -> None:
+        """Everything once more; then all time passes, and nothing is left that could come back."""
         for held in self.all:
             self.agree_on(held)
-        self.run(self.store.close())
+            self.introspect(held)
+        dump = self.server.dump()
+        for held in self.all:
+            for secret in (held.code, *(token for pair in held.pairs for token in pair)):
+                assert secret.encode() not in dump
+        store, end = self.server.store, self.clock() + LIFE + DAY
+        self.server.run(store.purge(end, 1000))
+        assert self.server.run(store.purge(end, 1000)) == 0
+        for held in self.all:
+            if held.family.is_ended:
+                self.agree_on(held)
+        self.server.close()
 
 
-def register(name: str) -> Client:
-    """A public client with a sealed id."""
-    client = Client("", name, (REDIRECT_URI,), Identity.SELF_DECLARED)
-    registered = open_client_id(SERVER.keys, seal_client(SERVER.keys, client))
-    assert registered is not None
-    return registered
+def presenter(held: Held, fault: str | None) -> str:
+    """The client that makes a request: the one it was given to, or by a fault the other."""
+    (other,) = set(CLIENTS) - {held.family.client}
+    return other if fault == "client" else held.family.client

@@ -8,7 +8,7 @@ from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 
 from auth.app import create_server
-from auth.models import AccessToken, Use
+from auth.models import Use
 from auth.store import StoreUnavailable
 from auth.store.memory import MemoryStore
 from auth.usage import DAY, UseCounter
@@ -85,10 +85,6 @@ async def test_a_person_removed_meanwhile_changes_nothing(world: World) -> None:
     assert await world.calls(tokens["access_token"]) == 401
 
 
-def used(grant_id: str) -> AccessToken:
-    return AccessToken(b"", grant_id, (), 0, 0)
-
-
 async def test_uses_are_added_up_by_day() -> None:
     class Recording(MemoryStore):
         written: tuple[Use, ...] = ()
@@ -98,8 +94,8 @@ async def test_uses_are_added_up_by_day() -> None:
 
     counter, store = UseCounter(), Recording()
     for now in (1, 2, DAY, DAY + 1):
-        counter.note(used("a"), now)
-    counter.note(used("b"), 3)
+        counter.note("a", now)
+    counter.note("b", 3)
     await counter.write_to(store)
     assert set(store.written) == {
         Use("a", 2, 0, 2, DAY + 1),
@@ -109,6 +105,7 @@ async def test_uses_are_added_up_by_day() -> None:
     store.written = ()
     await counter.write_to(store)
     assert store.written == ()
+    assert await counter.total() == 5
 
 
 async def test_what_the_store_refused_is_counted_again_later() -> None:
@@ -122,10 +119,12 @@ async def test_what_the_store_refused_is_counted_again_later() -> None:
             self.written = tuple(uses)
 
     counter, store = UseCounter(), Away()
-    counter.note(used("a"), 1)
+    counter.note("a", 1)
     with pytest.raises(StoreUnavailable):
         await counter.write_to(store)
-    counter.note(used("a"), 2)
+    counter.note("a", 2)
+    assert await counter.total() == 2
     store.is_away = False
     await counter.write_to(store)
     assert store.written == (Use("a", 2, 0, 2, 2),)
+    assert await counter.total() == 2

@@ -5,6 +5,7 @@ import resource
 import shutil
 import sqlite3
 import stat
+import time
 from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
@@ -305,6 +306,19 @@ async def test_a_disk_that_takes_no_more_writes_is_the_stores_trouble(
     assert await is_alive(sqlite, grant)
 
     assert await sqlite.revoke_grant(grant.grant_id, NOW)
+
+
+async def test_however_many_wait_for_a_locked_file_they_wait_once(path: Path) -> None:
+    async with opened(SqliteStore(str(path), busy_timeout=0.5)) as store:
+        with connect(path) as program:
+            program.execute("BEGIN EXCLUSIVE")
+            began = time.monotonic()
+            steps = (store.spend(bytes([n]), NOW + 60, NOW) for n in range(250))
+            outcomes = await asyncio.gather(*steps, return_exceptions=True)
+            # A group after the other would take 2 s: the first step, then a hundred at a time.
+            assert time.monotonic() - began < 1.5
+        assert {type(outcome) for outcome in outcomes} == {StoreUnavailable}
+        assert await store.spend(b"after", NOW + 60, NOW)
 
 
 async def test_a_file_that_somebody_keeps_locked_is_trouble_for_writers_alone(

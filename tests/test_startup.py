@@ -125,9 +125,10 @@ async def told(app: ASGIApp, *sent: str) -> list[str]:
     return [f"{message['type']} {message.get('message', '')}".strip() for message in messages]
 
 
-def app_whose_lifespan(
-    fails_at: str, error: Exception = StoreUnavailable("store.db: it is read-only")
-) -> Starlette:
+READ_ONLY = StoreUnavailable("store.db: it is read-only")
+
+
+def app_whose_lifespan(fails_at: str, error: Exception = READ_ONLY) -> Starlette:
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         if fails_at == "startup":

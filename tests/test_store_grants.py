@@ -247,3 +247,20 @@ async def test_a_clock_set_back_revives_no_grant_and_no_code(store: Store) -> No
     assert await store.find_access_token(again.digest, earlier) is None
     assert await store.find_grant(revoked.grant_id, earlier) is None
     assert not await is_alive(store, revoked, earlier)
+
+
+@pytest.mark.parametrize("end", ["grant", "grants", "person", "password", "client"])
+async def test_what_is_ended_after_it_expired_is_not_revived_by_a_clock_set_back(
+    store: Store, end: str
+) -> None:
+    grant = await add_exchanged(store)
+    endings = {
+        "grant": lambda: store.revoke_grant(grant.grant_id, GRANTED_UNTIL),
+        "grants": lambda: store.revoke_grants("ada", GRANTED_UNTIL),
+        "person": lambda: store.disable_account("ada", GRANTED_UNTIL),
+        "password": lambda: store.change_password("ada", "another hash", GRANTED_UNTIL),
+        "client": lambda: store.ban_client(grant.client_id, new_ban(banned_at=GRANTED_UNTIL)),
+    }
+    await endings[end]()
+    assert await store.find_grant(grant.grant_id, NOW) is None
+    assert not await is_alive(store, grant)

@@ -156,7 +156,8 @@ class Person:
 
     async def reads(self, text: str) -> bool:
         """Whether this is on the page."""
-        return await self.page.get_by_text(text).first.is_visible()
+        is_visible: bool = await self.page.get_by_text(text).first.is_visible()
+        return is_visible
 
 
 def told(url: str) -> dict[str, str]:

@@ -1,8 +1,6 @@
 """Stores that are broken on purpose: an experiment is worth something if it sees the difference.
 
-    uvicorn tests.process.broken:late        acknowledges a step first and writes it later
-    uvicorn tests.process.broken:two_steps   spends a code in one transaction, mints in the next
-    uvicorn tests.process.broken:unlocked    looks whether a code is spent, and then spends it
+`tests.process.broken:late`, `:two_steps` and `:unlocked` are applications with one of them each.
 """
 
 import asyncio
@@ -46,9 +44,7 @@ class Late(SqliteStore):
         grace: int,
     ) -> Rotation:
         self._write_later(
-            super().rotate_refresh_token(
-                grant_id, generation, access_token, expires_at, now, grace
-            )
+            super().rotate_refresh_token(grant_id, generation, access_token, expires_at, now, grace)
         )
         return Rotation.ROTATED
 
@@ -76,7 +72,7 @@ class TwoSteps(SqliteStore):
 
 
 class Unlocked(SqliteStore):
-    """Of two who look at the same moment, both find the code unspent."""
+    """Of those who look at the same moment, all may act."""
 
     async def consume_code(
         self, digest: Digest, access_token: AccessToken, expires_at: int, now: int
@@ -84,9 +80,26 @@ class Unlocked(SqliteStore):
         found = await self.find_code(digest, now)
         if found is None or found[0].is_spent:
             return False
-        if not await SqliteStore.consume_code(self, digest, access_token, expires_at, now):
-            await asyncio.sleep(0)  # somebody else was as fast, and is not asked
+        await super().consume_code(digest, access_token, expires_at, now)
         return True
+
+    async def rotate_refresh_token(
+        self,
+        grant_id: str,
+        generation: int,
+        access_token: AccessToken,
+        expires_at: int,
+        now: int,
+        grace: int,
+    ) -> Rotation:
+        grant = await self.find_grant(grant_id, now)
+        if grant is None or grant.generation != generation:
+            return await super().rotate_refresh_token(
+                grant_id, generation, access_token, expires_at, now, grace
+            )
+        await self._write(lambda db: add_access_token(db, access_token))
+        await self._write(lambda db: renew_grant(db, grant_id, generation + 1, expires_at, now))
+        return Rotation.ROTATED
 
 
 def __getattr__(name: str) -> Starlette:

@@ -1,7 +1,6 @@
 """Experiments: each prints one line, and all of them a table (`make experiments`)."""
 
 import time
-from collections.abc import Iterator
 from dataclasses import astuple, dataclass
 from random import Random
 from typing import Protocol
@@ -53,7 +52,7 @@ def pytest_terminal_summary(
 @pytest.fixture
 def seed(request: pytest.FixtureRequest) -> int:
     """What everything random in an experiment comes from."""
-    seed: int = request.config.getoption("--seed")
+    seed: int = request.config.getoption("--seed", default=1)
     return seed
 
 
@@ -64,7 +63,7 @@ def random(seed: int) -> Random:
 
 
 @pytest.fixture
-def report(request: pytest.FixtureRequest, seed: int) -> Iterator[Report]:
+def report(request: pytest.FixtureRequest, seed: int) -> Report:
     """Adds a line to the table."""
     began = time.monotonic()
 

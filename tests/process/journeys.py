@@ -85,11 +85,11 @@ async def race_to_refresh(programs: Sequence[Program], mint: Mint, rounds: int) 
             *(program.refresh(tokens["refresh_token"]) for program in racers)
         )
         pairs = {
-            (pair.get("access_token"), pair.get("refresh_token"))
+            (str(pair.get("access_token")), pair.get("refresh_token"))
             for pair in (answer.json() for answer in answers)
         }
-        ((access_token, refresh_token),) = pairs if len(pairs) == 1 else {(None, None)}
-        if refresh_token is not None:
+        access_token, refresh_token = next(iter(pairs))
+        if len(pairs) == 1 and refresh_token is not None:
             called = await programs[0].call(access_token)  # the resource that it is for
             refreshed = await programs[-1].refresh(refresh_token)
             one_family += (called.status_code, refreshed.status_code) == (200, 200)

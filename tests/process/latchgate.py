@@ -46,7 +46,7 @@ class Latchgate:
         workers: int = 1,
     ) -> None:
         self._folder = folder
-        self._settings = SETTINGS | settings
+        self._settings = {**SETTINGS, **settings}
         self._command = [
             *(sys.executable, "-m", "uvicorn", application, "--app-dir", str(ROOT)),
             *("--host", "127.0.0.1", "--port", str(free_port())),
@@ -163,6 +163,15 @@ async def running(
         yield server
     finally:
         await server.kill()
+
+
+async def seconds_until_ready(http: httpx2.AsyncClient) -> float:
+    """How long it takes until it can serve everything."""
+    began = time.monotonic()
+    async with asyncio.timeout(PATIENCE):
+        while (await http.get("/readyz")).status_code != httpx2.codes.OK:
+            await asyncio.sleep(0.05)  # noqa: ASYNC110 - another process becomes ready
+    return time.monotonic() - began
 
 
 class _Shared(httpx2.AsyncBaseTransport):

@@ -1,4 +1,4 @@
-"""Kill -9 at a random moment: what was acknowledged is there, and nothing happened twice (X1, X2)."""
+"""Kill -9 at a random moment: what was acknowledged is there, nothing happened twice (X1, X2)."""
 
 import sqlite3
 from collections.abc import Sequence
@@ -128,19 +128,19 @@ async def crash(folder: Path, random: Random, rounds: int, application: str) -> 
     found, acknowledged, slowest = Found(), 0, 0.0
     path = folder / "store.db"
     url = f"sqlite:///{path}"
-    async with running(folder, application=application, STORE_URL=url) as server:
-        async with (
-            sockets() as transport,
-            new_client(transport, server.origin) as http,
-            minting(http, url) as mint,
-        ):
-            for _ in range(rounds):
-                codes = await mint.codes(CODES)
-                told = await exchange_until_killed(server, mint, codes, random)
-                await server.start()
-                acknowledged += len(told.given)
-                slowest = max(slowest, server.seconds_to_start)
-                found.add(await what_is_wrong(server, mint, codes, told, path))
+    async with (
+        running(folder, application=application, STORE_URL=url) as server,
+        sockets() as transport,
+        new_client(transport, server.origin) as http,
+        minting(http, url) as mint,
+    ):
+        for _ in range(rounds):
+            codes = await mint.codes(CODES)
+            told = await exchange_until_killed(server, mint, codes, random)
+            await server.start()
+            acknowledged += len(told.given)
+            slowest = max(slowest, server.seconds_to_start)
+            found.add(await what_is_wrong(server, mint, codes, told, path))
     return found, f"{acknowledged} acknowledged; {found}; ready in {slowest:.1f} s"
 
 
@@ -218,23 +218,23 @@ async def crash_chains(
 ) -> tuple[int, int, str]:
     """Let it crash so many times; the chains that were lost, those that forked, how it went."""
     lost, forked, rotations = 0, 0, 0
-    async with running(folder, application=application, STORE_URL=url) as server:
-        async with (
-            sockets() as transport,
-            new_client(transport, server.origin) as http,
-            minting(http, url) as mint,
-        ):
-            codes = await mint.codes(CHAINS)
-            answers = await each(Program(http, mint.client).exchange, codes)
-            chains = [Chain(answer.json()) for answer in answers]
-            for _ in range(rounds):
-                await refresh_until_killed(server, mint, chains, random)
-                await server.start()
-                rotations += sum(chain.rotations for chain in chains)
-                wrong = await broken_chains(server, mint, chains)
-                lost, forked = lost + wrong[0], forked + wrong[1]
-                for chain in chains:
-                    chain.rotations = 0
+    async with (
+        running(folder, application=application, STORE_URL=url) as server,
+        sockets() as transport,
+        new_client(transport, server.origin) as http,
+        minting(http, url) as mint,
+    ):
+        codes = await mint.codes(CHAINS)
+        answers = await each(Program(http, mint.client).exchange, codes)
+        chains = [Chain(answer.json()) for answer in answers]
+        for _ in range(rounds):
+            await refresh_until_killed(server, mint, chains, random)
+            await server.start()
+            rotations += sum(chain.rotations for chain in chains)
+            wrong = await broken_chains(server, mint, chains)
+            lost, forked = lost + wrong[0], forked + wrong[1]
+            for chain in chains:
+                chain.rotations = 0
     return lost, forked, f"{rotations} acknowledged; {lost} chains lost, {forked} forked"
 
 
@@ -253,8 +253,6 @@ async def test_a_store_that_writes_late_is_found_out_by_its_chains(
     tmp_path: Path, random: Random, report: Report
 ) -> None:
     url = f"sqlite:///{tmp_path}/store.db"
-    lost, _, result = await crash_chains(
-        tmp_path, url, random, 1, "tests.process.broken:late"
-    )
+    lost, _, result = await crash_chains(tmp_path, url, random, 1, "tests.process.broken:late")
     report("X2 on a broken store, must fail: late", "sqlite", CHAINS, result)
     assert lost > 0

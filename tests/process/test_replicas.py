@@ -18,7 +18,13 @@ from demo.start import free_port
 from tests.process.balancer import balancing
 from tests.process.conftest import Report
 from tests.process.journeys import RACERS, journey, race_for_codes, race_to_refresh
-from tests.process.latchgate import Latchgate, new_client, running, sockets
+from tests.process.latchgate import (
+    Latchgate,
+    new_client,
+    running,
+    seconds_until_ready,
+    sockets,
+)
 from tests.process.minting import Program, each, minting, statuses
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(120)]
@@ -112,19 +118,20 @@ async def test_every_request_of_a_journey_may_come_to_any_replica(
 async def test_of_those_who_race_over_replicas_one_wins(
     tmp_path: Path, valkey: Valkey, report: Report
 ) -> None:
-    async with replicas(tmp_path, valkey.url) as (one, two), sockets(RACERS) as transport:
-        async with (
-            new_client(transport, one.origin) as here,
-            new_client(transport, two.origin) as there,
-            minting(here, valkey.url) as mint,
-        ):
-            programs = [Program(here, mint.client), Program(there, mint.client)]
-            winners, errors = await race_for_codes(programs, mint, RACES)
-            result = f"{winners}/{RACES} rounds with one winner, {errors} errors"
-            report(f"X5 {RACERS} with one code, 2 replicas", "valkey", RACES, result)
-            families = await race_to_refresh(programs, mint, RACES)
-            result = f"{families}/{RACES} rounds with one family"
-            report(f"X6 {RACERS} with one refresh token, 2 replicas", "valkey", RACES, result)
+    async with (
+        replicas(tmp_path, valkey.url) as (one, two),
+        sockets(RACERS) as transport,
+        new_client(transport, one.origin) as here,
+        new_client(transport, two.origin) as there,
+        minting(here, valkey.url) as mint,
+    ):
+        programs = [Program(here, mint.client), Program(there, mint.client)]
+        winners, errors = await race_for_codes(programs, mint, RACES)
+        result = f"{winners}/{RACES} rounds with one winner, {errors} errors"
+        report(f"X5 {RACERS} with one code, 2 replicas", "valkey", RACES, result)
+        families = await race_to_refresh(programs, mint, RACES)
+        result = f"{families}/{RACES} rounds with one family"
+        report(f"X6 {RACERS} with one refresh token, 2 replicas", "valkey", RACES, result)
     assert (winners, errors, families) == (RACES, 0, RACES)
 
 
@@ -170,11 +177,7 @@ async def test_while_valkey_is_away_everything_is_503_and_then_as_before(
             await asyncio.gather(ask(number), asyncio.sleep(PACE))
             number += 1
         await asyncio.to_thread(valkey.start)
-        back = time.monotonic()
-        async with asyncio.timeout(10):
-            while (await http.get("/readyz")).status_code != 200:
-                await asyncio.sleep(PACE)
-        recovery = time.monotonic() - back
+        recovery = await seconds_until_ready(http)
 
         called = await statuses(program.call, [pair["access_token"] for pair in tokens])
         refreshed = await statuses(program.refresh, [pair["refresh_token"] for pair in tokens])

@@ -120,6 +120,8 @@ async def test_a_second_sigterm_ends_it_at_once(tmp_path: Path, report: Report) 
         seconds = time.monotonic() - began
         with pytest.raises(httpx2.TransportError):
             await call
-    report("X15 second SIGTERM, a call under way", "sqlite", 1, f"exit {code} after {seconds:.2f} s")
+    report(
+        "X15 second SIGTERM, a call under way", "sqlite", 1, f"exit {code} after {seconds:.2f} s"
+    )
     assert code == -signal.SIGTERM
     assert seconds < 1

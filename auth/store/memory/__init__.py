@@ -195,16 +195,15 @@ class MemoryStore(People):
 
     async def revoke_grant(self, grant_id: str, now: int) -> bool:
         grant = self._grants.find(grant_id)
-        if grant is None or not is_live(grant, now):
+        if grant is None or grant.revoked_at is not None:
             return False
         self._grants.end(grant, now)
-        return True
+        return is_live(grant, now)
 
     async def revoke_grants(self, subject: str, now: int) -> int:
-        live = self._grants.live(subject, now)
-        for grant in live:
-            self._grants.end(grant, now)
-        return len(live)
+        lived = len(self._grants.live(subject, now))
+        self._grants.end_all(subject, now)
+        return lived
 
     # How grants are used
 

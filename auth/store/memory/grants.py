@@ -74,6 +74,12 @@ class Grants:
         live = [grant for grant in grants if is_live(grant, now)]
         return sorted(live, key=attrgetter("created_at"), reverse=True)
 
+    def end_all(self, subject: str, now: int) -> None:
+        """Revoke the grants of a person, expired ones too: the clock may be set back."""
+        for grant_id in self._of.get(subject, ()):
+            if self._by_id[grant_id].revoked_at is None:
+                self.end(self._by_id[grant_id], now)
+
     def end(self, grant: Grant, now: int) -> None:
         """Revoke a grant; it stays here until it expires, so that a replay is still seen."""
         self._by_id[grant.grant_id] = replace(grant, revoked_at=now)

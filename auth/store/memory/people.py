@@ -98,8 +98,7 @@ class People:
 
     def _end(self, subject: str, now: int, keep_session: Digest | None = None) -> None:
         self._sessions.end_all(subject, keep_session)
-        for grant in self._grants.live(subject, now):
-            self._grants.end(grant, now)
+        self._grants.end_all(subject, now)
 
     # Sessions of browsers
 

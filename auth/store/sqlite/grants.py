@@ -235,18 +235,18 @@ def renew_grant(db: Connection, grant_id: str, generation: int, expires_at: int,
 
 
 def end_grant(db: Connection, grant_id: str, now: int) -> bool:
-    """Revoke a grant; whether it lived until now."""
+    """Revoke a grant, an expired one too: the clock may be set back. Whether it lived until now."""
     update = """
-        UPDATE grants SET revoked_at = ?1
-        WHERE grant_id = ?2 AND revoked_at IS NULL AND expires_at > ?1
+        UPDATE grants SET revoked_at = ?1 WHERE grant_id = ?2 AND revoked_at IS NULL
+        RETURNING expires_at > ?1
     """
-    return db.execute(update, (now, grant_id)).rowcount == 1
+    return db.execute(update, (now, grant_id)).fetchall() == [(1,)]
 
 
 def end_grants(db: Connection, subject: str, now: int) -> int:
-    """Revoke every grant of a person; how many lived until now."""
+    """Revoke every grant of a person, as `end_grant`; how many lived until now."""
     update = """
-        UPDATE grants SET revoked_at = ?1
-        WHERE subject = ?2 AND revoked_at IS NULL AND expires_at > ?1
+        UPDATE grants SET revoked_at = ?1 WHERE subject = ?2 AND revoked_at IS NULL
+        RETURNING expires_at > ?1
     """
-    return db.execute(update, (now, subject)).rowcount
+    return db.execute(update, (now, subject)).fetchall().count((1,))

@@ -53,14 +53,18 @@ class Writer:
 
     def _work(self) -> None:
         while group := self._next_group():
-            # Whoever was cancelled while waiting, as when a client hung up, is passed over.
-            self._commit([step for step in group if step.outcome.set_running_or_notify_cancel()])
+            self._commit(_wanted(group))
 
     def _next_group(self) -> Sequence[_Step]:
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or not self._is_open)
-            group, self._waiting = self._waiting[:MAX_GROUP], self._waiting[MAX_GROUP:]
-            return group
+            return self._take(MAX_GROUP)
+
+    def _take(self, most: int | None = None) -> Sequence[_Step]:
+        with self._changed:
+            taken = self._waiting[:most]
+            del self._waiting[:most]
+            return taken
 
     def _commit(self, group: Sequence[_Step]) -> None:
         """Answer every step of a group.
@@ -69,10 +73,14 @@ class Writer:
         not undo the others: each is performed again on its own. This takes the place of a SAVEPOINT
         for each, which would cost every step two statements more, and survives what a savepoint
         does not: SQLite rolling back the transaction by itself.
+
+        While another process keeps the lock everybody waits for it once, not group after group.
         """
         try:
             answers = self._transact(group)
         except Exception as error:  # noqa: BLE001  # it belongs to whoever awaits the step
+            if _is_locked(error):
+                group = [*group, *_wanted(self._take())]
             if len(group) == 1 or isinstance(error, sqlite3.OperationalError):
                 for step in group:
                     step.outcome.set_exception(error)
@@ -87,3 +95,15 @@ class Writer:
         with self._db:
             self._db.execute("BEGIN IMMEDIATE")
             return [step.act(self._db) for step in group]
+
+
+def _wanted(steps: Sequence[_Step]) -> Sequence[_Step]:
+    """Those that nobody cancelled while they waited, as when a client hung up."""
+    return [step for step in steps if step.outcome.set_running_or_notify_cancel()]
+
+
+def _is_locked(error: Exception) -> bool:
+    return (
+        isinstance(error, sqlite3.OperationalError)
+        and error.sqlite_errorcode == sqlite3.SQLITE_BUSY
+    )

@@ -73,15 +73,18 @@ local function unlist_of_client(grant_id, client)
   end
 end
 
--- How many it ended: 0 or 1. A revoked grant stays until it expires, so that a replay is still seen.
+-- How many lived: 0 or 1. An expired grant is revoked too, because the clock may be set back.
+-- A revoked one stays until it expires, so that a replay is still seen.
 local function end_grant(grant_id)
-  if not is_live(grant_id) then
+  local k = key('grant', grant_id)
+  local client, revoked_at = unpack(call('HMGET', k, 'client', 'revoked_at'))
+  if not client or revoked_at then
     return 0
   end
-  local k = key('grant', grant_id)
+  local lived = is_live(grant_id) and 1 or 0
   call('HSET', k, 'revoked_at', a.now)
-  unlist_of_client(grant_id, call('HGET', k, 'client'))
-  return 1
+  unlist_of_client(grant_id, client)
+  return lived
 end
 
 local function end_grants(grant_ids)

@@ -1,0 +1,104 @@
+"""ChatGPT: what its connectors send.
+
+It cannot run here; each test names the page or thread that tells of the behaviour.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.clock import Clock
+from tests.kit import MCP_HEADERS, PING, RESOURCE, World, new_settings, serving
+from tests.shapes.kit import PROTECTED_RESOURCE, connected, documented, metadata, registered
+
+CALLBACK = "https://chatgpt.com/connector_platform_oauth_redirect"
+CALLBACK_OF_AN_APP = "https://chatgpt.com/connector/oauth/6Fz3kVtA9uQ"
+REGISTRATION: Mapping[str, Any] = {
+    "client_name": "ChatGPT",
+    "redirect_uris": [CALLBACK],
+    "grant_types": ["authorization_code", "refresh_token"],
+    "response_types": ["code"],
+    "token_endpoint_auth_method": "none",
+}
+
+
+@pytest.mark.parametrize("callback", [CALLBACK, CALLBACK_OF_AN_APP])
+async def test_it_registers_without_scope_for_its_old_callback_or_one_of_the_app_s(
+    world: World, callback: str
+) -> None:
+    """https://github.com/makeplane/plane-mcp-server/pull/165"""
+    client = await registered(world, {**REGISTRATION, "redirect_uris": [callback]})
+
+    tokens = await connected(world, client)
+
+    assert await world.calls(tokens["access_token"]) == 200
+
+
+async def test_an_empty_scope_is_none(world: World) -> None:
+    """https://github.com/appstrate/appstrate/issues/1267"""
+    client = await registered(world, REGISTRATION)
+
+    tokens = await connected(world, client, scope="")
+
+    assert tokens["scope"] == "user"
+
+
+async def test_scopes_it_did_not_register_may_be_asked_for(world: World) -> None:
+    """https://github.com/volcengine/OpenViking/pull/3210"""
+    client = await registered(world, REGISTRATION)
+
+    tokens = await connected(world, client, scope="user user:write")
+
+    assert tokens["scope"].split() == ["user", "user:write"]
+
+
+async def test_it_names_itself_by_a_metadata_document_that_offers_nothing_and_a_key(
+    clock: Clock, tmp_path: Path
+) -> None:
+    """https://developers.openai.com/apps-sdk/build/auth"""
+    document = {
+        **REGISTRATION,
+        "client_id": "https://chatgpt.com/oauth/client-metadata",
+        "redirect_uris": [CALLBACK_OF_AN_APP],
+        "jwks_uri": "https://chatgpt.com/oauth/jwks.json",
+    }
+    async with documented(clock, tmp_path, document) as world:
+        tokens = await connected(world, document)
+        assert await world.calls(tokens["access_token"]) == 200
+
+
+async def test_an_operator_may_give_it_a_predefined_client(clock: Clock, tmp_path: Path) -> None:
+    """https://developers.openai.com/apps-sdk/build/auth"""
+    file = tmp_path / "clients.toml"
+    file.write_text(
+        f"""
+        [[clients]]
+        client_id = "chatgpt"
+        client_name = "ChatGPT"
+        redirect_uris = ["{CALLBACK_OF_AN_APP}"]
+        """
+    )
+    async with serving(clock, new_settings(clients_file=file)) as world:
+        client = {"client_id": "chatgpt", "redirect_uris": [CALLBACK_OF_AN_APP]}
+        tokens = await connected(world, client)
+        assert await world.calls(tokens["access_token"]) == 200
+
+
+async def test_it_strips_the_path_to_look_for_the_resource(world: World) -> None:
+    """https://github.com/PrefectHQ/fastmcp/issues/2077"""
+    assert (await metadata(world, PROTECTED_RESOURCE))["resource"] == RESOURCE
+
+
+async def test_it_reads_from_a_tool_which_scopes_it_needs(world: World) -> None:
+    """https://developers.openai.com/apps-sdk/build/auth"""
+    token = (await connected(world, await registered(world, REGISTRATION)))["access_token"]
+    headers = {"Authorization": f"Bearer {token}", "Mcp-Method": "tools/list"}
+    message = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": PING["params"]}
+
+    answer = await world.http.post("/mcp", json=message, headers=MCP_HEADERS | headers)
+
+    tools = {tool["name"]: tool for tool in answer.json()["result"]["tools"]}
+    schemes = [{"type": "oauth2", "scopes": ["user", "user:write"]}]
+    assert tools["update_profile"]["_meta"]["securitySchemes"] == schemes
