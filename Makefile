@@ -14,7 +14,7 @@ COMPILE = $(VENV)/bin/uv pip compile --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --no-header --no-config --quiet $(UPGRADE)
 LOCK = $(COMPILE) pyproject.toml --extra valkey
 
-.PHONY: help run demo test experiments conformance test-browser test-clients screens check lint types contracts coverage format translations environment environment-clients lock clean
+.PHONY: help run demo test experiments conformance test-browser test-clients screens check lint types contracts coverage format docs translations environment environment-clients lock clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -66,6 +66,9 @@ format: $(VENV)/.development ## let ruff mend what it can
 	@$(RUN) ruff check --fix
 	@$(RUN) ruff format
 
+docs: $(VENV)/.runtime ## bring docs/settings.md up to the settings
+	@$(RUN) settings > docs/settings.md
+
 translations: $(VENV)/.development ## bring the catalogues up to the templates
 	@texts=$$(mktemp) && trap 'rm -f "$$texts"' EXIT && cd templates && \
 	$(CURDIR)/$(RUN) babel.messages.frontend -q extract -F locale/babel.cfg --add-location file \
@@ -112,6 +115,7 @@ $(VENV)/.conformance: tests/conformance/package-lock.json $(VENV)/.development
 # Each kind of client beside the others, because some need what others exclude.
 $(VENV)/.clients: requirements-clients.lock requirements-clients-1x.lock \
 		tests/clients/package-lock.json $(VENV)/.development
+	@command -v npm >/dev/null || { echo "The clients need npm (Debian, Ubuntu: apt install npm)" >&2; exit 1; }
 	@for group in clients clients-1x; do \
 		$(RUN) venv --without-pip $(VENV)/$$group && \
 		$(VENV)/bin/uv pip sync --quiet --no-config --require-hashes \

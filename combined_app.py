@@ -77,7 +77,7 @@ def create_app(
         settings.required_scopes,
         browser_origins=settings.browser_origins,
         note_use=partial(note_use, server),
-        note_refusal=server.metrics.refusals.add,
+        metrics=server.metrics,
         is_stateless=is_stateless(settings),
         is_hiding=settings.mcp_lists == "usable",
         clock=clock,
@@ -96,7 +96,7 @@ def create_app(
             with before_shutdown(resource.close_streams):
                 yield
 
-    server.metrics.readings += [*readings(server), *resource.readings]
+    server.metrics.readings += readings(server)
     paths = [
         *resource.routes,
         *(Route(path, partial(metadata, description)) for path in METADATA_PATHS),

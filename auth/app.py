@@ -1,6 +1,7 @@
 """The authorization server: put together, kept running, and as an application of its own."""
 
 import logging
+import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -100,7 +101,7 @@ async def running(
     await server.store.open()
     try:
         await ensure_first_account(
-            server.settings, server.store, server.passwords, server.now(), logger.warning
+            server.settings, server.store, server.passwords, server.now(), _tell_operator
         )
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(_keep_house, server, keep_house_every)
@@ -123,6 +124,11 @@ async def purge(server: AuthorizationServer) -> None:
     while forgotten == PURGE_SLICE:
         forgotten = await server.store.purge(server.now(), PURGE_SLICE)
         await anyio.sleep(PAUSE_BETWEEN_SLICES)
+
+
+def _tell_operator(text: str) -> None:
+    """Say something to whoever started the server, once, and not to the log: it may be a secret."""
+    print(text, file=sys.stderr, flush=True)  # noqa: T201 - see above
 
 
 async def _keep_house(server: AuthorizationServer, every: float) -> None:

@@ -11,6 +11,7 @@ from functools import partial
 import httpx2
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -27,10 +28,10 @@ from resource_server.protected_resource import PATHS, ProtectedResource, is_stat
 from resource_server.stream_limits import StreamLimits
 from resource_server.verifiers import IntrospectionVerifier, JwtVerifier, VerifierUnavailable
 from settings import Settings
-from startup import start
+from startup import PlainStart, start
 from telemetry.metrics import Metrics
 from telemetry.requests import ObserveRequests
-from telemetry.scraping import metrics_port, metrics_routes
+from telemetry.scraping import PortTaken, metrics_port, metrics_routes
 
 CORS_PATHS = (*METADATA_PATHS, *PATHS)
 """What a client in a browser asks of a protected resource."""
@@ -58,7 +59,7 @@ def create_app(
         origins,
         settings.required_scopes,
         browser_origins=settings.browser_origins,
-        note_refusal=metrics.refusals.add,
+        metrics=metrics,
         is_stateless=is_stateless(settings),
         is_hiding=settings.mcp_lists == "usable",
         clock=clock,
@@ -71,7 +72,6 @@ def create_app(
         async with http, resource.run(), metrics_port(settings, metrics):
             yield
 
-    metrics.readings += resource.readings
     paths = [
         *resource.routes,
         *(Route(path, partial(metadata, description)) for path in METADATA_PATHS),
@@ -82,11 +82,17 @@ def create_app(
     app = Starlette(
         routes=paths,
         exception_handlers={HTTPException: not_served},
+        middleware=[
+            Middleware(PlainStart, PortTaken),
+            Middleware(ObserveRequests, metrics, paths),
+            Middleware(RequestLimits, settings.body_timeout),
+            Middleware(CrossOrigin, CORS_PATHS),
+            Middleware(HostGuard, origins),
+        ],
         lifespan=lifespan,
     )
     app.router.redirect_slashes = False
-    guarded = CrossOrigin(HostGuard(app, origins), CORS_PATHS)
-    return ObserveRequests(RequestLimits(guarded, settings.body_timeout), metrics, paths)
+    return app
 
 
 def _verifier(

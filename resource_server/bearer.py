@@ -15,6 +15,7 @@ from origins import Origin, Origins
 from resource_server.challenges import Challenges, Refusal, insufficient_scope, unavailable
 from resource_server.scopes import union
 from resource_server.verifiers import MAX_TOKEN, VerifierUnavailable, VerifyToken
+from telemetry.metrics import Metrics
 
 ORIGIN = "latchgate.origin"
 """Where in the ASGI scope the application finds the origin of ours that the request was sent to."""
@@ -22,17 +23,12 @@ ORIGIN = "latchgate.origin"
 logger = logging.getLogger("latchgate.bearer")
 
 
-def unnoted(reason: str) -> None:
-    """Tell nobody why a request was refused."""
-
-
 class RequireBearerToken:
     """ASGI middleware: only requests with a token for this resource and these scopes pass.
 
     The token comes in the Authorization header and nowhere else (OAuth 2.1 §5.1). The application
     finds it in `scope["user"]`, `scope["auth"]` and through the SDK's `get_access_token()`.
-    `note_use` is told of every request that passes, `note_refusal` why one did not; both must be
-    quick.
+    `note_use` is told of every request that passes; it must be quick.
     """
 
     def __init__(
@@ -43,14 +39,14 @@ class RequireBearerToken:
         required_scopes: Sequence[str],
         *,
         note_use: Callable[[AccessToken], None] | None = None,
-        note_refusal: Callable[[str], None] = unnoted,
+        metrics: Metrics | None = None,
     ) -> None:
         self._app = app
         self._verify = verify
         self._origins = origins
         self._required = tuple(required_scopes)
         self._note_use = note_use
-        self._note_refusal = note_refusal
+        self._note_refusal = (metrics or Metrics()).note_refusal
         self._challenges = lru_cache(maxsize=256)(self._build_challenges)
 
     def _build_challenges(self, origin: Origin) -> Challenges:
@@ -65,11 +61,11 @@ class RequireBearerToken:
             return
         credentials = headers.get(b"authorization")
         if credentials is None:
-            self._note_refusal("no_token")
+            self._note_refusal("no_token", 401)
             await self._challenges(origin).no_token(scope, receive, send)
             return
         if len(headers) != len(scope["headers"]) and _is_repeated(scope, b"authorization"):
-            self._note_refusal("repeated_authorization")
+            self._note_refusal("repeated_authorization", 400)
             await self._challenges(origin).invalid_request(scope, receive, send)
             return
         token = await self._authenticate(credentials, origin)
@@ -92,29 +88,29 @@ class RequireBearerToken:
         scheme, _, presented = credentials.partition(b" ")
         presented = presented.strip(b" ")
         if scheme.lower() != b"bearer" or not presented:
-            self._note_refusal("no_token")
+            self._note_refusal("no_token", 401)
             return self._challenges(origin).no_token
         if len(presented) > MAX_TOKEN or not presented.isascii():
-            self._note_refusal("malformed_token")
+            self._note_refusal("malformed_token", 401)
             logger.info("refused a token: malformed")
             return self._challenges(origin).invalid_token
         try:
             token = await self._verify(presented.decode("ascii"))
         except VerifierUnavailable as error:
             logger.error("could not verify a token: %s", error)  # noqa: TRY400 - no traceback
-            self._note_refusal("unavailable")
+            self._note_refusal("unavailable", 503)
             return unavailable(error.retry_after)
         if token is None:
-            self._note_refusal("unknown_token")
+            self._note_refusal("unknown_token", 401)
             logger.info("refused a token: unknown, expired or revoked")
             return self._challenges(origin).invalid_token
         if token.resource != origin.resource:
             # RFC 8707 §2: for whom it was issued, compared as the one string that we emit.
-            self._note_refusal("wrong_resource")
+            self._note_refusal("wrong_resource", 401)
             logger.info("refused a token: wrong resource (client %.256r)", token.client_id)
             return self._challenges(origin).invalid_token
         if not set(self._required).issubset(token.scopes):
-            self._note_refusal("insufficient_scope")
+            self._note_refusal("insufficient_scope", 403)
             logger.info("refused a token: missing scope (client %.256r)", token.client_id)
             return insufficient_scope(origin, union(self._required, token.scopes))
         return token

@@ -1,13 +1,14 @@
 """Which web pages may call the MCP endpoint (MCP streamable HTTP, "Security & Endpoint")."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from origins import Origins, is_loopback_host
 from resource_server.challenges import refusal
+from telemetry.metrics import Metrics
 
 _FORBIDDEN = refusal(
     403,
@@ -31,11 +32,11 @@ class RequireKnownOrigin:
         app: ASGIApp,
         origins: Origins,
         browser_origins: Sequence[str],
-        note_refusal: Callable[[str], None],
+        metrics: Metrics,
     ) -> None:
         self._app = app
         self._known = {origin.url for origin in origins.configured} | set(browser_origins)
-        self._note_refusal = note_refusal
+        self._note_refusal = metrics.note_refusal
         # Once an origin: a page that tries again and again must not fill the log.
         self._warn = lru_cache(maxsize=256)(_log)
 
@@ -44,7 +45,7 @@ class RequireKnownOrigin:
         for name, value in scope["headers"]:
             if name == b"origin" and not self._is_known(value.decode("latin-1")):
                 self._warn(value.decode("latin-1")[:256])
-                self._note_refusal("unknown_origin")
+                self._note_refusal("unknown_origin", 403)
                 await _FORBIDDEN(scope, receive, send)
                 return
         await self._app(scope, receive, send)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from starlette.types import Receive, Scope, Send
 
 from origins import Origin
+from telemetry.correlation import HEADER, correlation_id
 
 OFFLINE_ACCESS = "offline_access"
 """A scope of the authorization server alone: never in a challenge, never in our metadata (MCP)."""
@@ -27,11 +28,10 @@ class Refusal:
     headers: tuple[tuple[bytes, bytes], ...]
     body: bytes
 
-    async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
         """Send the answer."""
-        await send(
-            {"type": "http.response.start", "status": self.status, "headers": [*self.headers]}
-        )
+        headers = [*self.headers, (HEADER, correlation_id(scope).encode())]
+        await send({"type": "http.response.start", "status": self.status, "headers": headers})
         await send({"type": "http.response.body", "body": self.body})
 
 

@@ -16,7 +16,7 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
 from origins import MCP_PATH, Origins
-from resource_server.bearer import ORIGIN, RequireBearerToken, logger, unnoted
+from resource_server.bearer import ORIGIN, RequireBearerToken, logger
 from resource_server.browser_origins import RequireKnownOrigin
 from resource_server.calls import Call, read_calls, trim_header_values
 from resource_server.challenges import insufficient_scope
@@ -26,7 +26,7 @@ from resource_server.scopes import ScopeGate, ScopesNeeded, union
 from resource_server.stream_limits import StreamLimits
 from resource_server.verifiers import VerifyToken
 from settings import Settings
-from telemetry.metrics import Reading
+from telemetry.metrics import Metrics
 
 PATHS = (MCP_PATH, f"{MCP_PATH}/")
 """Both spellings are served: a redirect between them costs clients their token (SPEC: T4)."""
@@ -63,7 +63,7 @@ class ProtectedResource:
         is_stateless: bool = False,
         is_hiding: bool = False,
         note_use: Callable[[AccessToken], None] | None = None,
-        note_refusal: Callable[[str], None] = unnoted,
+        metrics: Metrics | None = None,
         clock: Callable[[], float] = time.time,
         streams: StreamLimits | None = None,
     ) -> None:
@@ -80,17 +80,18 @@ class ProtectedResource:
         self._sessions = mcp.session_manager
         self._answered_at_once = _answered_at_once(mcp)
         self._streams = streams or StreamLimits()
-        self._responses = Responses(self._sessions.handle_request, verify, clock)
-        self._note_refusal = note_refusal
+        metrics = metrics or Metrics()
+        self._note_refusal = metrics.note_refusal
+        self._responses = Responses(self._sessions.handle_request, verify, clock, metrics)
         bearer = RequireBearerToken(
             self._serve,
             verify,
             origins,
             required_scopes,
             note_use=note_use,
-            note_refusal=note_refusal,
+            metrics=metrics,
         )
-        self._app = RequireKnownOrigin(bearer, origins, browser_origins, note_refusal)
+        self._app = RequireKnownOrigin(bearer, origins, browser_origins, metrics)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one HTTP request."""
@@ -112,15 +113,6 @@ class ProtectedResource:
         declared = [route for route in self._routes if getattr(route, "path", "") != MCP_PATH]
         return (*(Route(path, self) for path in PATHS), *declared)
 
-    @property
-    def readings(self) -> tuple[Reading, ...]:
-        """What is known here, for metrics."""
-
-        async def count_streams() -> int:
-            return self._responses.open_streams
-
-        return (Reading("gauge", "latchgate_open_streams", "Streams of /mcp.", count_streams),)
-
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request whose token is good: challenge for what it calls, or let it through."""
         token: AccessToken = scope["user"].access_token
@@ -128,7 +120,7 @@ class ProtectedResource:
         calls, receive = await read_calls(scope, receive)
         needed = self._needed.by(calls)
         if needed and not set(needed).issubset(token.scopes):
-            self._note_refusal("insufficient_scope")
+            self._note_refusal("insufficient_scope", 403)
             logger.info("refused a call: missing scope (client %.256r)", token.client_id)
             refusal = insufficient_scope(scope[ORIGIN], union(self._required, token.scopes, needed))
             await refusal(scope, receive, send)
@@ -138,7 +130,7 @@ class ProtectedResource:
             return
         with self._streams.one_more(token) as too_many:
             if too_many:
-                self._note_refusal("too_many_streams")
+                self._note_refusal("too_many_streams", 429)
                 await too_many(scope, receive, send)
             else:
                 await self._responses.give(scope, receive, send, token, is_json=False)

@@ -16,6 +16,7 @@ from mcp.server.auth.provider import AccessToken
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from resource_server.verifiers import VerifierUnavailable, VerifyToken
+from telemetry.metrics import Metrics, Reading
 
 SWEEP_INTERVAL = 5
 VERIFY_INTERVAL = 30
@@ -56,6 +57,7 @@ class Responses:
         app: ASGIApp,
         verify: VerifyToken,
         clock: Callable[[], float],
+        metrics: Metrics | None = None,
         sweep_interval: float = SWEEP_INTERVAL,
     ) -> None:
         self._app = app
@@ -64,6 +66,13 @@ class Responses:
         self._interval = sweep_interval
         self._open: set[_Response] = set()
         self._is_closing = False
+        metrics = metrics or Metrics()
+        self._answers = metrics.mcp_answers
+        metrics.readings.append(
+            Reading(
+                "gauge", "latchgate_open_streams", "Streams that are open.", self._count_streams
+            )
+        )
 
     @contextlib.asynccontextmanager
     async def run(self) -> AsyncGenerator[None]:
@@ -87,12 +96,11 @@ class Responses:
                 raise
             await response.finish()
         finally:
+            self._answers[response.status // 100] += 1
             self._open.discard(response)
             _is_json.reset(mode)
 
-    @property
-    def open_streams(self) -> int:
-        """How many streams are open now."""
+    async def _count_streams(self) -> int:
         return sum(response.is_stream for response in self._open)
 
     def close_streams(self) -> None:
@@ -147,6 +155,7 @@ class _Response:
         self.is_pending = True
         self.is_stream = False
         self.is_ended = False
+        self.status = 0
         self._answered: asyncio.Event | None = None
         self._commented = asyncio.Event()
 
@@ -154,6 +163,7 @@ class _Response:
         """`send` of an answer that may be a stream."""
         if message["type"] == "http.response.start":
             self.is_pending = False
+            self.status = message["status"]
             content_type = dict(message["headers"]).get(b"content-type", b"")
             self.is_stream = content_type.startswith(b"text/event-stream")
         elif not message.get("more_body", False):
@@ -163,6 +173,7 @@ class _Response:
     async def send_json(self, message: Message) -> None:
         """`send` of an answer in JSON, which is an event if the answer has become a stream."""
         self.is_pending = False
+        self.status = message.get("status", self.status)
         if self._answered is None:
             await self._send(message)
         elif message["type"] == "http.response.body":

@@ -34,5 +34,7 @@ def current_correlation_id() -> str | None:
 
 
 def _given(scope: Scope) -> str | None:
-    values = [value for name, value in scope["headers"] if name == HEADER]
-    return values[0].decode() if len(values) == 1 and _SANE.fullmatch(values[0]) else None
+    for name, value in scope["headers"]:
+        if name == HEADER:
+            return value.decode() if _SANE.fullmatch(value) else None
+    return None

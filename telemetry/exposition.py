@@ -18,6 +18,7 @@ from prometheus_client.core import (
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
+from origins import MCP_PATH
 from telemetry.metrics import BUCKETS, Durations, Metrics, Reading, Tally
 
 PATIENCE = 5.0
@@ -71,6 +72,9 @@ def _new_registry(metrics: Metrics) -> CollectorRegistry:
 
 
 async def _families(metrics: Metrics) -> list[Metric]:
+    for answers, number in enumerate(metrics.mcp_answers):
+        if answers and number:
+            metrics.requests.counts[MCP_PATH, f"{answers}xx"] = number
     tallies = metrics.requests, metrics.refusals, metrics.sign_ins, metrics.tokens
     readings = [await _reading(reading) for reading in metrics.readings]
     return [

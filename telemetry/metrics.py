@@ -67,4 +67,11 @@ class Metrics:
         self.store_seconds = Durations(
             "latchgate_store_seconds", "How long the store took, by verb.", "verb"
         )
+        self.mcp_answers = [0] * 6
+        """How many answers of each class of status the MCP endpoint gave; first those not given."""
         self.readings: list[Reading] = []
+
+    def note_refusal(self, reason: str, status: int) -> None:
+        """The MCP endpoint refused a request."""
+        self.refusals.add(reason)
+        self.mcp_answers[status // 100] += 1

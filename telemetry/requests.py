@@ -1,6 +1,6 @@
 """Every request, as the operator sees it: counted when it is answered, and named."""
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable
 
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -12,15 +12,14 @@ from telemetry.metrics import Metrics
 OTHER = "other"
 """The route of every path that is not served: strangers choose those, and must not add labels."""
 
-_ERROR = 400
 _CALLS = (MCP_PATH, f"{MCP_PATH}/")
 
 
 class ObserveRequests:
-    """ASGI middleware, the outermost: counts requests by route and gives each its correlation id.
+    """ASGI middleware, before all others: counts requests by route, gives each its correlation id.
 
-    The id is in X-Request-ID of every answer but that of a call to the MCP server that succeeds:
-    there it would only cost.
+    The id is in X-Request-ID of every answer, but at the MCP endpoint: that one counts by itself,
+    and names only what it refuses, because a call cannot afford to have its answer looked at twice.
     """
 
     def __init__(self, app: ASGIApp, metrics: Metrics, routes: Iterable[BaseRoute]) -> None:
@@ -29,12 +28,16 @@ class ObserveRequests:
         # A route with parameters has as many paths as strangers like.
         self._paths = {route.path for route in routes if isinstance(route, Route)}
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let the request through, and look at how its answer starts."""
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """Let the request through; as no coroutine of its own, which a call would pay for."""
         if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
+            return self._app(scope, receive, send)
         current_request.set(scope)
+        if scope["path"] in _CALLS:
+            return self._app(scope, receive, send)
+        return self._observe(scope, receive, send)
+
+    async def _observe(self, scope: Scope, receive: Receive, send: Send) -> None:
         route = scope["path"] if scope["path"] in self._paths else OTHER
         is_answered = False
 
@@ -42,11 +45,9 @@ class ObserveRequests:
             nonlocal is_answered
             if message["type"] == "http.response.start":
                 is_answered = True
-                status = message["status"]
-                self._count(route, f"{status // 100}xx")
-                if status >= _ERROR or route not in _CALLS:
-                    named = (HEADER, correlation_id(scope).encode())
-                    message = {**message, "headers": [*message["headers"], named]}
+                self._count(route, f"{message['status'] // 100}xx")
+                named = (HEADER, correlation_id(scope).encode())
+                message = {**message, "headers": [*message["headers"], named]}
             await send(message)
 
         try:

@@ -284,6 +284,14 @@ class Machine(RuleBasedStateMachine):
             self.refresh(held)
         self.refresh(held, back=times)
 
+    @rule(held=held, seconds=st.sampled_from([0, GRACE - 1, GRACE, ACCESS_TTL]))
+    def repeat_a_refresh(self, held: Held, seconds: int) -> None:
+        """The answer may be asked for again, until two minutes have passed."""
+        self.refresh(held)
+        self.clock.advance(seconds)
+        self.refresh(held, back=1)
+        self.agree_on(held)
+
     @rule(held=held, scopes=some_scopes)
     def narrow_then_widen(self, held: Held, scopes: Scopes) -> None:
         """What was taken away does not come back by asking for it."""

@@ -228,17 +228,18 @@ async def test_a_store_that_is_away_stops_no_house_keeping(
 
 
 async def test_the_first_start_makes_an_account_and_tells_its_password_once(
-    clock: Clock, caplog: pytest.LogCaptureFixture
+    clock: Clock, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     store = MemoryStore()
     settings = new_settings(admin_password=None)
     async with serving(clock, settings, store) as world:
-        [told] = [m for m in caplog.messages if "First start" in m]
-        password = told.rpartition(" ")[2]
+        told = capsys.readouterr().err
+        password = told.split()[-1]
         assert (await world.browser().sign_in(password=password)).status_code == 303
-    caplog.clear()
+    assert "First start" in told
+    assert password not in caplog.text
     async with serving(clock, settings, store):
-        assert "First start" not in caplog.text
+        assert not capsys.readouterr().err
 
 
 async def test_an_outdated_hash_is_renewed_at_sign_in(clock: Clock) -> None:

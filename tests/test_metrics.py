@@ -61,7 +61,7 @@ async def test_without_the_setting_there_is_no_such_path(world: World) -> None:
 async def test_whoever_has_not_the_token_is_refused(
     watched: World, credentials: str | None
 ) -> None:
-    headers = {} if credentials is None else {"Authorization": credentials.encode()}
+    headers = {} if credentials is None else {b"Authorization": credentials.encode()}
     response = await watched.http.get("/metrics", headers=headers)
     assert response.status_code == 401
     assert response.headers["www-authenticate"] == 'Bearer realm="metrics"'

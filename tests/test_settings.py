@@ -1,6 +1,7 @@
 """The settings: what they read, and what a person reads where one is wrong."""
 
 import re
+import runpy
 from collections.abc import Callable
 from pathlib import Path
 
@@ -251,6 +252,13 @@ def test_the_example_file_shows_every_setting_with_its_default(empty_directory: 
     names = [line.partition("=")[0] for line in lines]
     assert names == [PREFIX + name.upper() for name in Settings.model_fields]
     assert load_settings() == Settings(_env_file=None)
+
+
+def test_the_page_of_settings_is_up_to_date(capsys: pytest.CaptureFixture[str]) -> None:
+    runpy.run_module("settings", run_name="__main__")
+
+    page = (ROOT / "docs" / "settings.md").read_text("utf-8")
+    assert page == capsys.readouterr().out, "run make docs"
 
 
 def refusal() -> str:

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.clients.kit import Person, Scene, combined
+from tests.clients.kit import Outcome, Person, Scene, combined
 
 NewScene = Callable[..., Scene]
+Step = Callable[[str, str], AbstractContextManager[Outcome]]
 
 STEPS = (
     "connect",
@@ -22,6 +23,7 @@ STEPS = (
     "foreign, jwks",
 )
 FAILED = "FAILED"
+NO = "no: "
 _PROPERTY = "step of a client"
 
 
@@ -41,28 +43,20 @@ def new_scene(tmp_path: Path) -> Iterator[NewScene]:
 
 
 @pytest.fixture
-def record(request: pytest.FixtureRequest) -> Callable[[str, str, str], None]:
-    """Write into the table what came of a client's step."""
-
-    def write(client: str, step: str, outcome: str) -> None:
-        assert step in STEPS
-        request.node.user_properties.append((_PROPERTY, (client, step, outcome)))
-
-    return write
-
-
-@pytest.fixture
-def step(record: Callable[[str, str, str], None]) -> Callable[..., AbstractContextManager[None]]:
-    """Take a step of a client's journey, and write down whether it came off."""
+def step(request: pytest.FixtureRequest) -> Step:
+    """Take a step of a client's journey, and write into the table what came of it."""
 
     @contextmanager
-    def take(client: str, name: str, outcome: str = "ok") -> Iterator[None]:
+    def take(client: str, name: str) -> Iterator[Outcome]:
+        assert name in STEPS
+        outcome = Outcome()
         try:
-            yield
+            yield outcome
         except BaseException:
-            record(client, name, FAILED)
+            outcome.text = FAILED
             raise
-        record(client, name, outcome)
+        finally:
+            request.node.user_properties.append((_PROPERTY, (client, name, outcome.text)))
 
     return take
 
@@ -84,13 +78,15 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 def table(rows: dict[str, dict[str, str]]) -> list[str]:
-    """The rows as aligned text; what is longer than a word becomes a note below."""
+    """The rows as aligned text; reasons become notes below."""
     notes: dict[str, int] = {}
     lines = [["client", *STEPS]]
     for client in sorted(rows, key=str.lower):
         outcomes = [rows[client].get(step, "–") for step in STEPS]
         marks = [
-            outcome if " " not in outcome else f"no [{notes.setdefault(outcome, len(notes) + 1)}]"
+            f"no [{notes.setdefault(outcome[len(NO) :], len(notes) + 1)}]"
+            if outcome.startswith(NO)
+            else outcome
             for outcome in outcomes
         ]
         lines.append([client, *marks])

@@ -32,6 +32,13 @@ class CallFailed(Exception):
     """What the client said when a call failed."""
 
 
+@dataclass
+class Outcome:
+    """What came of a step; a reason after "no: " becomes a note below the table."""
+
+    text: str = "ok"
+
+
 class Client(Protocol):
     """A real client at work: whatever it has to do first, it calls a tool."""
 
@@ -162,6 +169,7 @@ class Program:
     """A client program at work."""
 
     process: subprocess.Popen[str]
+    sessions: int = 0
 
     def call(self, tool: str, **arguments: str) -> dict[str, Any]:
         answer: dict[str, Any] = self.do("call", tool, arguments)
@@ -176,6 +184,7 @@ class Program:
         if not line:
             raise CallFailed(f"the program ended with {self.process.wait()}")
         answer = json.loads(line)
+        self.sessions = answer["sessions"]
         if "error" in answer:
             raise CallFailed(answer["error"])
         return answer["result"]

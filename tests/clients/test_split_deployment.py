@@ -19,7 +19,7 @@ from demo.discovery import PROTECTED_RESOURCE
 from demo.first_request import DISCOVER
 from demo.start import ROOT, Server, free_port, split
 from tests.clients.clients import KINDS, Kind
-from tests.clients.kit import NODE, PASSWORD, PROGRAMS, Latchgate, Person, Scene, require
+from tests.clients.kit import NODE, PASSWORD, PROGRAMS, Latchgate, Outcome, Person, Scene, require
 
 pytestmark = [pytest.mark.clients, pytest.mark.timeout(150)]
 
@@ -27,7 +27,7 @@ CALLER = ("resource-server", "a secret of the tests")
 ELSEWHERE = "https://elsewhere.example/mcp"
 FORMATS = {"introspection": "opaque", "jwks": "jwt"}
 
-Step = Callable[..., AbstractContextManager[None]]
+Step = Callable[[str, str], AbstractContextManager[Outcome]]
 
 sdks = pytest.mark.parametrize(
     "kind", [kind for kind in KINDS if "SDK" in kind.name], ids=lambda kind: kind.name

@@ -169,8 +169,9 @@ async def seconds_until_ready(http: httpx2.AsyncClient) -> float:
     """How long it takes until it can serve everything."""
     began = time.monotonic()
     async with asyncio.timeout(PATIENCE):
-        while (await http.get("/readyz")).status_code != httpx2.codes.OK:
-            await asyncio.sleep(0.05)  # noqa: ASYNC110 - another process becomes ready
+        # Another process becomes ready, and can only be asked.
+        while (await http.get("/readyz")).status_code != httpx2.codes.OK:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
     return time.monotonic() - began
 
 

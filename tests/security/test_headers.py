@@ -18,7 +18,7 @@ PUBLIC = "https://mcp.example.com"
 async def test_every_answer_says_what_it_is_and_that_nobody_keeps_it(
     world: World, path: str, method: str, accept: str
 ) -> None:
-    """Without it a browser guesses HTML in JSON, and a cache gives one person's page to the next."""
+    """Without it a browser guesses HTML in JSON, and a cache gives my page to the next person."""
     response = await world.http.request(method, path, headers={"Accept": accept})
     assert response.headers.get("cache-control") == "no-store"
     if response.content:

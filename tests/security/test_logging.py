@@ -3,9 +3,11 @@
 import json
 import logging
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
+from auth.store.memory import MemoryStore
 from auth.store.sqlite import SqliteStore
 from tests.clock import Clock
 from tests.kit import (
@@ -124,9 +126,7 @@ async def test_what_strangers_say_is_cut_and_cannot_write_lines(
         await world.http.post("/oauth/token", data={"client_id": value, "client_secret": value})
         await world.http.get("/oauth/authorize", params={"client_id": value})
         await world.browser().sign_in(value[:200], value)
-        await world.http.get(
-            f"/{value[:9000].encode().hex()}"[:9000], headers={"Accept": "text/html"}
-        )
+        await world.http.get(f"/{quote(value[:9000])}", headers={"Accept": "text/html"})
         await world.http.get("/", headers={"Host": value.encode().hex()[:9000]})
         await world.http.post("/mcp", headers={"Origin": f"https://{value.encode().hex()[:9000]}"})
     for record in caplog.records:
@@ -136,18 +136,22 @@ async def test_what_strangers_say_is_cut_and_cannot_write_lines(
             assert len(record.getMessage()) < 1024, record.getMessage()[:300]
 
 
-async def test_a_failure_of_ours_shows_no_values(
-    world: World, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Without it a traceback with local variables is a list of secrets."""
+class Mistaken(MemoryStore):
+    """A store with a mistake in it."""
 
-    async def fail(*arguments: object) -> None:
+    async def find_ban(self, digest: bytes) -> None:
         raise RuntimeError("a mistake")
 
-    monkeypatch.setattr(type(world.store), "find_code", fail)
-    client = await world.register(**POST)
-    response = await world.token(token_request(client, "mcp_ac_" + "s" * 43))
+
+async def test_a_failure_of_ours_shows_no_values(
+    clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Without it a traceback with local variables is a list of secrets."""
+    async with serving(clock, store=Mistaken()) as world:
+        client = await world.register(**POST)
+        response = await world.token(token_request(client, "mcp_ac_" + "s" * 43))
     assert response.status_code == 500
+    assert "a mistake" in caplog.text
     for secret in (client["client_secret"], "s" * 43, VERIFIER):
         assert secret not in caplog.text
         assert secret not in response.text

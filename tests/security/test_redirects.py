@@ -39,7 +39,7 @@ WEB, LOOPBACK, APP = "https://c.example/cb", "http://127.0.0.1/cb", "cursor://a/
 async def test_what_does_not_match_hears_nothing(
     world: World, registered: str, presented: str
 ) -> None:
-    """CVE-2023-6291, CVE-2020-15234 and their like: a redirect that nearly matches gets the code."""
+    """CVE-2023-6291, CVE-2020-15234: a redirect that nearly matches gets the code."""
     client = await world.register(redirect_uris=[registered])
     for browser in (world.browser(), await world.signed_in()):
         request = authorization_request(client, redirect_uri=presented)

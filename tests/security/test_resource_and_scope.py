@@ -1,8 +1,10 @@
 """A token is for one resource and for what was allowed (RFC 8707 §3, OAuth 2.1 §1.4.1, MCP)."""
 
+from collections.abc import AsyncIterator
+from typing import Any
+
 import pytest
 
-from auth.store.memory import MemoryStore
 from tests.clock import Clock
 from tests.kit import (
     MCP_HEADERS,
@@ -18,33 +20,46 @@ from tests.kit import (
 HERE, THERE = "https://a.example", "https://b.example"
 
 
-async def test_a_token_for_one_of_our_names_is_none_for_another(clock: Clock) -> None:
-    """CVE-2025-69196: a token for one server opens the next."""
+@pytest.fixture
+async def named(clock: Clock) -> AsyncIterator[World]:
+    """A server with two names."""
     settings = new_settings(public_url=HERE, extra_origins=(THERE,))
-    async with serving(clock, settings, MemoryStore()) as world:
-        tokens = await world.tokens(await world.register(), resource=f"{HERE}/mcp")
-        assert await world.calls(tokens["access_token"]) == 200
-        async with new_http_client(world.app, THERE) as http:
-            bearer = {"Authorization": f"Bearer {tokens['access_token']}"}
-            response = await http.post("/mcp", headers=MCP_HEADERS | bearer)
-            assert response.status_code == 401
-            assert 'error="invalid_token"' in response.headers["www-authenticate"]
+    async with serving(clock, settings) as world:
+        yield world
+
+
+async def code_for(world: World, client: dict[str, Any]) -> str:
+    browser = world.browser(HERE)
+    await browser.sign_in()
+    request = authorization_request(client, resource=f"{HERE}/mcp")
+    return redirected(await browser.allow(request))["code"]
+
+
+async def test_a_token_for_one_of_our_names_is_none_for_another(named: World) -> None:
+    """CVE-2025-69196: a token for one server opens the next."""
+    client = await named.register()
+    code = await code_for(named, client)
+    tokens = (await named.exchange(client, code, resource=f"{HERE}/mcp")).json()
+    assert await named.calls(tokens["access_token"]) == 200
+    async with new_http_client(named.app, THERE) as http:
+        bearer = {"Authorization": f"Bearer {tokens['access_token']}"}
+        response = await http.post("/mcp", headers=MCP_HEADERS | bearer)
+        assert response.status_code == 401
+        assert 'error="invalid_token"' in response.headers["www-authenticate"]
 
 
 @pytest.mark.parametrize("resource", ["https://b.example/mcp", "https://a.example/mcp/x"])
 async def test_a_token_cannot_be_moved_to_another_resource_later(
-    clock: Clock, resource: str
+    named: World, resource: str
 ) -> None:
     """Without it the token endpoint is where a token for elsewhere is made."""
-    settings = new_settings(public_url=HERE, extra_origins=(THERE,))
-    async with serving(clock, settings) as world:
-        client = await world.register()
-        code = await world.code(client, resource=f"{HERE}/mcp")
-        response = await world.exchange(client, code, resource=resource)
-        assert error_of(response) == (400, "invalid_target")
-        tokens = (await world.exchange(client, code, resource=f"{HERE}/mcp")).json()
-        response = await world.refresh(client, tokens["refresh_token"], resource=resource)
-        assert error_of(response) == (400, "invalid_target")
+    client = await named.register()
+    code = await code_for(named, client)
+    response = await named.exchange(client, code, resource=resource)
+    assert error_of(response) == (400, "invalid_target")
+    tokens = (await named.exchange(client, code, resource=f"{HERE}/mcp")).json()
+    response = await named.refresh(client, tokens["refresh_token"], resource=resource)
+    assert error_of(response) == (400, "invalid_target")
 
 
 async def test_a_grant_without_a_named_resource_is_for_ours_and_not_for_all(world: World) -> None:

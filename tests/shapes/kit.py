@@ -39,7 +39,6 @@ async def connected(
     resource = f"{world.http.base_url}/mcp"
     request = authorization_request(client, **({"resource": resource} | changes))
     browser = world.browser(str(world.http.base_url))
-    await browser.get("/oauth/sign-in")
     await browser.sign_in()
     code = redirected(await browser.allow(request))["code"]
     uri = request["redirect_uri"]
