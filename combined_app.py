@@ -44,6 +44,7 @@ from resource_server.sharing import share_request_state, sharing_events
 from resource_server.stream_limits import StreamLimits
 from resource_server.verifiers import VerifierUnavailable
 from settings import Settings
+from shortcut import Shortcut
 from startup import PlainStart, start
 from telemetry.requests import ObserveRequests
 from telemetry.scraping import PortTaken, metrics_port, metrics_routes
@@ -110,6 +111,7 @@ def create_app(
             Middleware(PlainStart, StoreUnavailable, PortTaken),
             Middleware(ObserveRequests, server.metrics, paths),
             Middleware(RequestLimits, settings.body_timeout),
+            Middleware(Shortcut, settings.origins, dict.fromkeys(PATHS, resource)),
             Middleware(CrossOrigin, {*CROSS_ORIGIN_PATHS, *METADATA_PATHS, *PATHS}),
             Middleware(HostGuard, settings.origins, misdirected(server)),
         ],

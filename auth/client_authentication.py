@@ -17,6 +17,9 @@ from auth.http import Form
 from auth.models import Client
 from auth.server import AuthorizationServer
 
+EITHER_WAY = "client_secret"
+"""Not a method on the wire: a secret of which nobody said how it will come."""
+
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 # One wording for every kind of no: which part was wrong is nobody's business (and client ids of
@@ -80,11 +83,11 @@ async def _authenticate(
 def _is_method(client: Client, method: str) -> bool:
     """Whether this is how the client said it would authenticate.
 
-    A pre-registered secret may come either way, and a metadata document may offer both nothing and
-    a key (ChatGPT's does).
+    A secret may come either way if the client did not say how, and a metadata document may offer
+    both nothing and a key (ChatGPT's does).
     """
     registered = client.token_endpoint_auth_method
-    if registered == "client_secret":
+    if registered == EITHER_WAY:
         return method in {"client_secret_basic", "client_secret_post"}
     if registered == "none" and method == "private_key_jwt":
         return bool(client.jwks or client.jwks_uri)

@@ -1,6 +1,7 @@
 """What the token endpoint gives: the tokens of one generation and the answer that carries them."""
 
 from dataclasses import dataclass
+from math import ceil
 
 from auth import tokens
 from auth.credentials import digest
@@ -37,9 +38,9 @@ def new_access_token(
 ) -> tuple[str, AccessToken]:
     """The access token of a generation: what the client gets, and what is stored of it."""
     secret = tokens.access_token(server.keys, handle, generation)
-    now = server.now()
-    expires_at = min(now + server.settings.access_token_ttl, grant.ends_at)
-    return secret, AccessToken(digest(secret), grant.grant_id, scopes, now, expires_at)
+    # Rounded up: many clients go by their own clock, and a second too little is a sign-in more.
+    expires_at = min(ceil(server.clock() + server.settings.access_token_ttl), grant.ends_at)
+    return secret, AccessToken(digest(secret), grant.grant_id, scopes, server.now(), expires_at)
 
 
 def expiry_after(
@@ -58,7 +59,7 @@ def token_response(
     """The answer; the refresh token only for a client that may use one."""
     return TokenResponse(
         access_token=secret,
-        expires_in=token.expires_at - server.now(),
+        expires_in=int(token.expires_at - server.clock()),
         scopes=token.scopes,
         refresh_token=refresh if "refresh_token" in client.grant_types else None,
     )

@@ -45,6 +45,7 @@ class RequireBearerToken:
         self._verify = verify
         self._origins = origins
         self._required = tuple(required_scopes)
+        self._required_set = frozenset(required_scopes)
         self._note_use = note_use
         self._note_refusal = (metrics or Metrics()).note_refusal
         self._challenges = lru_cache(maxsize=256)(self._build_challenges)
@@ -109,7 +110,7 @@ class RequireBearerToken:
             self._note_refusal("wrong_resource", 401)
             logger.info("refused a token: wrong resource (client %.256r)", token.client_id)
             return self._challenges(origin).invalid_token
-        if not set(self._required).issubset(token.scopes):
+        if not self._required_set.issubset(token.scopes):
             self._note_refusal("insufficient_scope", 403)
             logger.info("refused a token: missing scope (client %.256r)", token.client_id)
             return insufficient_scope(origin, union(self._required, token.scopes))

@@ -1,7 +1,7 @@
 """Which web pages may call the MCP endpoint (MCP streamable HTTP, "Security & Endpoint")."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from functools import lru_cache
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -40,15 +40,14 @@ class RequireKnownOrigin:
         # Once an origin: a page that tries again and again must not fill the log.
         self._warn = lru_cache(maxsize=256)(_log)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Let the request through, or answer 403."""
         for name, value in scope["headers"]:
             if name == b"origin" and not self._is_known(value.decode("latin-1")):
                 self._warn(value.decode("latin-1")[:256])
                 self._note_refusal("unknown_origin", 403)
-                await _FORBIDDEN(scope, receive, send)
-                return
-        await self._app(scope, receive, send)
+                return _FORBIDDEN(scope, receive, send)
+        return self._app(scope, receive, send)
 
     def _is_known(self, origin: str) -> bool:
         scheme, _, host = origin.partition("://")

@@ -6,7 +6,7 @@ scopes of what it calls (here, before the MCP server sees it), the MCP server (r
 
 import contextlib
 import time
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import Any, cast
 
 from mcp.server.auth.provider import AccessToken
@@ -20,6 +20,11 @@ from resource_server.bearer import ORIGIN, RequireBearerToken, logger
 from resource_server.browser_origins import RequireKnownOrigin
 from resource_server.calls import Call, read_calls, trim_header_values
 from resource_server.challenges import insufficient_scope
+from resource_server.economies import (
+    TraceWhereTraced,
+    compare_headers_where_wanted,
+    trace_where_traced,
+)
 from resource_server.registry import Registry, may_speak
 from resource_server.responses import JsonWhereNothingStreams, Responses
 from resource_server.scopes import ScopeGate, ScopesNeeded, union
@@ -71,13 +76,14 @@ class ProtectedResource:
         self._registry = Registry(mcp)
         self._needed = ScopesNeeded(self._registry)
         gate = ScopeGate(self._needed, self._required, is_hiding=is_hiding)
-        mcp.middleware[:] = [*_others(mcp), gate]
+        mcp.middleware[:] = [*trace_where_traced(_others(mcp)), gate]
         self._routes = mcp.streamable_http_app(
             json_response=cast("bool", JsonWhereNothingStreams()),
             stateless_http=is_stateless,
             transport_security=_NO_SECOND_LOOK,
         ).routes
         self._sessions = mcp.session_manager
+        compare_headers_where_wanted(mcp)
         self._answered_at_once = _answered_at_once(mcp)
         self._streams = streams or StreamLimits()
         metrics = metrics or Metrics()
@@ -93,9 +99,9 @@ class ProtectedResource:
         )
         self._app = RequireKnownOrigin(bearer, origins, browser_origins, metrics)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Serve one HTTP request."""
-        await self._app(scope, receive, send)
+        return self._app(scope, receive, send)
 
     @contextlib.asynccontextmanager
     async def run(self) -> AsyncGenerator[None]:
@@ -155,12 +161,17 @@ def _others(mcp: MCPServer[Any]) -> list[Any]:
     return [middleware for middleware in mcp.middleware if not isinstance(middleware, ScopeGate)]
 
 
+def _is_the_sdks(middleware: Any) -> bool:
+    is_its_tracing = isinstance(middleware, TraceWhereTraced)
+    return is_its_tracing or type(middleware).__module__.startswith("mcp.")
+
+
 def _answered_at_once(mcp: MCPServer[Any]) -> frozenset[str]:
     """The methods whose handlers are the SDK's own, behind nothing but the SDK's own middleware.
 
     An extension or a middleware may send something on the way that we cannot know of.
     """
-    if any(not type(middleware).__module__.startswith("mcp.") for middleware in _others(mcp)):
+    if not all(map(_is_the_sdks, _others(mcp))):
         return frozenset()
     server = mcp.session_manager.app
     handlers = {method: server.get_request_handler(method) for method in _ANSWERED_AT_ONCE}

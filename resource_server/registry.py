@@ -17,6 +17,8 @@ from resource_server.calls import Call
 
 Registered = Tool | Prompt | Resource | ResourceTemplate
 
+_MADE_OF_A_FUNCTION = (Tool, Prompt, FunctionResource, ResourceTemplate)
+
 
 class Registry:
     """Finds what a call is about, as the SDK will find it: tools may come and go while it runs."""
@@ -65,9 +67,7 @@ def _matching(uri: str) -> Callable[[ResourceTemplate], bool]:
 
 def function_of(registered: Registered | None) -> Any:
     """The function that was registered, None if there is none (a file is a resource too)."""
-    if isinstance(registered, Tool | Prompt | FunctionResource | ResourceTemplate):
-        return registered.fn
-    return None
+    return registered.fn if isinstance(registered, _MADE_OF_A_FUNCTION) else None
 
 
 def may_speak(registered: Registered | None) -> bool:

@@ -8,7 +8,7 @@ minute of its revocation. Neither costs a request a task or a timer: one sweep l
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextvars import ContextVar
 
 import anyio
@@ -170,13 +170,16 @@ class _Response:
             self.is_stream = False
         await self._send(message)
 
-    async def send_json(self, message: Message) -> None:
+    def send_json(self, message: Message) -> Awaitable[None]:
         """`send` of an answer in JSON, which is an event if the answer has become a stream."""
         self.is_pending = False
         self.status = message.get("status", self.status)
         if self._answered is None:
-            await self._send(message)
-        elif message["type"] == "http.response.body":
+            return self._send(message)
+        return self._send_event(message)
+
+    async def _send_event(self, message: Message) -> None:
+        if message["type"] == "http.response.body":
             await self.finish(b"event: message\r\ndata: " + message["body"] + b"\r\n\r\n")
 
     def end(self) -> None:

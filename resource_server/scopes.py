@@ -55,11 +55,10 @@ def requires(*scopes: str) -> Callable[[_Function], _Function]:
 
 def _scopes_of(registered: Registered | None) -> tuple[str, ...]:
     function = function_of(registered)
-    if function is None:
-        return ()
-    # The SDK wraps prompts and resources in a validating function of its own.
-    marked = inspect.unwrap(function, stop=lambda inner: hasattr(inner, _ATTRIBUTE))
-    scopes: tuple[str, ...] = getattr(marked, _ATTRIBUTE, ())
+    if hasattr(function, "__wrapped__"):
+        # The SDK wraps prompts and resources in a validating function of its own.
+        function = inspect.unwrap(function, stop=lambda inner: hasattr(inner, _ATTRIBUTE))
+    scopes: tuple[str, ...] = getattr(function, _ATTRIBUTE, ())
     return scopes
 
 
@@ -71,7 +70,8 @@ class ScopesNeeded:
 
     def by(self, calls: Iterable[Call]) -> tuple[str, ...]:
         """Every scope that these calls need."""
-        return union(*(_scopes_of(self._registry.find(call)) for call in calls))
+        groups = [_scopes_of(self._registry.find(call)) for call in calls]
+        return groups[0] if len(groups) == 1 else union(*groups)
 
     def all(self) -> tuple[str, ...]:
         """Every scope that anything registered now needs."""

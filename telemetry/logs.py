@@ -65,5 +65,6 @@ def configure_logging(settings: Settings) -> None:
     if settings.log_format == "json":
         for name in ("uvicorn", "uvicorn.access"):
             logger = logging.getLogger(name)
-            logger.handlers.clear()
-            logger.propagate = True
+            if logger.handlers:  # else it was told to be silent: --no-access-log
+                logger.handlers.clear()
+                logger.propagate = True

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import (
     Bundle,
     RuleBasedStateMachine,
+    initialize,
     invariant,
     multiple,
     precondition,
@@ -47,7 +48,7 @@ times = st.sampled_from([1, 1, 1, 2, 3])
 # On both sides of every border that the rules draw, and small steps between.
 steps = st.sampled_from(
     [
-        *(1, 1, 30, CODE_TTL - 1, CODE_TTL, GRACE - 1, GRACE, GRACE + 1),
+        *(1, 1, 1, 30, 30, CODE_TTL - 1, CODE_TTL, GRACE - 1, GRACE, GRACE + 1),
         *(ACCESS_TTL - 1, ACCESS_TTL, DAY, IDLE_TTL - 1, IDLE_TTL),
     ]
 )
@@ -82,6 +83,11 @@ class Machine(RuleBasedStateMachine):
         self.looked_at = 0
 
     # What clients do
+
+    @initialize(target=held, person=people, client=clients)
+    def begin(self, person: str, client: str) -> Any:
+        """There is something to do things to."""
+        return self.allow(person, client, SCOPES, is_quick=True)
 
     @rule(target=held, person=people, client=clients, scopes=some_scopes, is_quick=st.booleans())
     def allow(self, person: str, client: str, scopes: Scopes, is_quick: bool) -> Any:
@@ -277,6 +283,22 @@ class Machine(RuleBasedStateMachine):
             self.refresh(held)
             self.agree_on(held)
 
+    @rule(held=held, early=st.integers(0, 1))
+    def let_an_access_token_expire(self, held: Held, early: int) -> None:
+        """It works until its last second."""
+        self.refresh(held)
+        self.clock.advance(ACCESS_TTL - early)
+        self.agree_on(held)
+
+    @rule(held=held, ending=endings)
+    def end_while_the_clock_is_fast(self, held: Held, ending: str) -> None:
+        """What seemed to have expired, but had not, was ended all the same."""
+        seconds = max(0, held.family.ends_at() - self.clock())
+        self.clock.advance(seconds)
+        self.end(held, ending)
+        self.clock.advance(-seconds)
+        self.agree_on(held)
+
     @rule(held=held, times=st.integers(2, 3))
     def replay_an_ancestor(self, held: Held, times: int) -> None:
         """A refresh token whose successor was used is stolen, however quickly that went."""
@@ -284,13 +306,21 @@ class Machine(RuleBasedStateMachine):
             self.refresh(held)
         self.refresh(held, back=times)
 
-    @rule(held=held, seconds=st.sampled_from([0, GRACE - 1, GRACE, ACCESS_TTL]))
-    def repeat_a_refresh(self, held: Held, seconds: int) -> None:
-        """The answer may be asked for again, until two minutes have passed."""
+    @rule(held=held, seconds=st.sampled_from([0, GRACE - 1, GRACE]), asked=some_scopes)
+    def repeat_a_refresh(self, held: Held, seconds: int, asked: Scopes) -> None:
+        """The same answer may be asked for again, until two minutes have passed."""
         self.refresh(held)
         self.clock.advance(seconds)
+        self.refresh(held, back=1, asked=asked)
         self.refresh(held, back=1)
-        self.agree_on(held)
+
+    @rule(held=held, fault=faults, early=st.integers(0, 1))
+    def replay_a_code(self, held: Held, fault: str | None, early: int) -> None:
+        """Until its last second, and only by whom it was given to, a code is known again."""
+        self.exchange(held, fault)
+        self.exchange(held)
+        self.clock.advance(max(0, held.family.born_at + CODE_TTL - early - self.clock()))
+        self.exchange(held)
 
     @rule(held=held, scopes=some_scopes)
     def narrow_then_widen(self, held: Held, scopes: Scopes) -> None:
@@ -339,6 +369,13 @@ class Machine(RuleBasedStateMachine):
                     assert reply.members["scope"].split() == list(scopes)
 
     def teardown(self) -> None:
+        """At the end of a run."""
+        try:
+            self.look_at_everything()
+        finally:
+            self.server.close()
+
+    def look_at_everything(self) -> None:
         """Everything once more; then all time passes, and nothing is left that could come back."""
         for held in self.all:
             self.agree_on(held)
@@ -353,7 +390,6 @@ class Machine(RuleBasedStateMachine):
         for held in self.all:
             if held.family.is_ended:
                 self.agree_on(held)
-        self.server.close()
 
 
 def presenter(held: Held, fault: str | None) -> str:

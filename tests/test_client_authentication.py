@@ -80,6 +80,17 @@ async def test_only_the_registered_method_with_the_right_secret_passes(
     assert (await world.token(form, headers=right)).status_code == 200
 
 
+async def test_a_secret_may_come_either_way_if_the_client_did_not_say_how(world: World) -> None:
+    client = await world.register(token_endpoint_auth_method=None)
+    assert client["token_endpoint_auth_method"] == "client_secret_basic"
+    tokens = await world.tokens(client)
+    form = {"grant_type": "refresh_token", "refresh_token": tokens["refresh_token"]}
+    headers = basic(client["client_id"], client["client_secret"])
+    assert (await world.token(form, headers=headers)).status_code == 200
+    response = await world.token(form | {"client_id": client["client_id"]})
+    assert error_of(response) == (401, "invalid_client")
+
+
 async def test_an_unknown_client_is_answered_like_a_wrong_secret(world: World) -> None:
     client = await world.register(token_endpoint_auth_method="client_secret_post")
     answers = [

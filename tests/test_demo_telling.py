@@ -50,6 +50,17 @@ def test_a_secret_is_shortened_wherever_it_turns_up() -> None:
     assert shorten("short") == "…(5 characters)"
 
 
+def test_a_short_secret_does_not_uncover_a_long_one_that_holds_it() -> None:
+    out = io.StringIO()
+    narrator = Narrator(out)
+    token = "mcp_at_" + "abcdefghij" * 4
+
+    narrator.keep_secret("e")
+    narrator.asked("POST", {"access_token": token})
+
+    assert "fghij" not in out.getvalue()
+
+
 def test_a_server_cannot_write_on_the_terminal() -> None:
     out = io.StringIO()
 

@@ -152,8 +152,11 @@ def test_what_a_stranger_chose_cannot_begin_a_line_of_its_own() -> None:
 def test_as_json_the_lines_of_uvicorn_are_json_too() -> None:
     uvicorn = logging.getLogger("uvicorn")
     uvicorn.addHandler(logging.NullHandler())
-    uvicorn.propagate = False
+    access = logging.getLogger("uvicorn.access")
+    access.handlers.clear()  # as --no-access-log leaves it
+    uvicorn.propagate = access.propagate = False
     stream = logged(new_settings(log_format="json"))
     logging.getLogger("uvicorn.error").warning("Started server process [%d]", 1)
+    logging.getLogger("uvicorn.access").warning("GET /")
     (line,) = lines_of(stream)
     assert (line["logger"], line["message"]) == ("uvicorn.error", "Started server process [1]")

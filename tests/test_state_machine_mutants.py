@@ -11,6 +11,7 @@ from hypothesis.stateful import run_state_machine_as_test
 import combined_app
 from auth import issuing
 from auth.clients import find_client
+from auth.consents import give_code
 from auth.endpoints import introspection, revocation
 from auth.grants import authorization_code, refresh_token
 from auth.store.memory import MemoryStore
@@ -19,6 +20,7 @@ from auth.store.memory.people import People
 from auth.store.sqlite import SqliteStore
 from auth.store.sqlite import grants as sqlite_grants
 from auth.store.sqlite.recent import Recent
+from auth.store import valkey
 from auth.store.valkey import scripts
 from tests.driven_server import BACKENDS
 from tests.mutants import Mutant
@@ -95,8 +97,7 @@ MUTANTS = [
     Mutant("a grant lives a second longer", is_live, "grant.expires_at > now", "grant.expires_at >= now"),
     Mutant("purge forgets spent codes", Grants.spend_code, "self._codes[code.digest] = replace(code, is_spent=True)", "del self._codes[code.digest]"),
     Mutant("purge forgets live grants", Grants.expired, "self._by_id.expired(now)", "self._by_id.expired(now + 30 * 86400)"),
-    Mutant("purge forgets nothing", MemoryStore._expired, "yield from self._grants.expired(now)", "pass"),
-    Mutant("tokens are kept as they are", MemoryStore._add_access_token, "access_token,\n", "access_token,\n        digest=access_token.digest,\n"),
+    Mutant("a code is kept in the clear", give_code, "client_name=asked.client.client_name", "client_name=code"),
     # The same where it is written otherwise
     Mutant("sqlite: a code is used twice", SqliteStore.consume_code, "NOT is_spent AND", "", "sqlite"),
     Mutant("sqlite: a code lives a second longer", SqliteStore.find_code, "code.expires_at > ?", "code.expires_at >= ?", "sqlite"),
@@ -108,7 +109,8 @@ MUTANTS = [
     Mutant("sqlite: an answer is older than the file", Recent.find, "version != self._version", "self._version is None", "sqlite"),
     Mutant("sqlite: a restart forgets revocations", SqliteStore.revoke_grant, "return await self._write(lambda db: end_grant(db, grant_id, now))", "return self._reading.create_function('x', 0, None) or True", "sqlite"),
     in_lua("valkey: a code is used twice", "or is_spent == '1'", ""),
-    in_lua("valkey: a grant lives a second longer", "tonumber(expires_at) > a.now", "tonumber(expires_at) >= a.now"),
+    Mutant("valkey: a grant lives a second longer", valkey._is_live, "grant.expires_at > now", "grant.expires_at >= now", "valkey"),
+    in_lua("valkey: only live grants end", "if not client or revoked_at then", "if not is_live(grant_id) then"),
     in_lua("valkey: a replay revokes nothing", "end_grant(a.grant_id)\nreturn 'REPLAYED'", "return 'REPLAYED'"),
     in_lua("valkey: grace without an end", " and a.now < rotated_at + a.grace", ""),
     in_lua("valkey: narrowing widens", "if allowed[scope] then", "if true then"),

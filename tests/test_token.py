@@ -5,6 +5,7 @@ from itertools import combinations
 import pytest
 
 from auth.errors import OAuthError
+from tests.clock import Clock
 from tests.kit import (
     REDIRECT_URI,
     RESOURCE,
@@ -13,6 +14,7 @@ from tests.kit import (
     authorization_request,
     error_of,
     redirected,
+    serving,
     token_request,
 )
 
@@ -35,6 +37,31 @@ async def test_an_access_token_opens_mcp_until_it_expires(world: World) -> None:
     assert await world.calls(tokens["access_token"]) == 200
     world.clock.advance(1)
     assert await world.calls(tokens["access_token"]) == 401
+
+
+class LateInTheSecond(Clock):
+    """A clock that shows fractions, as the real one does."""
+
+    fraction = 0.0
+
+    def __call__(self) -> int:
+        return super().__call__() + self.fraction  # type: ignore[return-value]
+
+
+async def test_a_token_lives_as_long_as_a_client_with_its_own_clock_expects() -> None:
+    clock = LateInTheSecond()
+    async with serving(clock) as world:
+        client = await world.register()
+        code = await world.code(client)
+        clock.fraction = 0.9
+        tokens = (await world.exchange(client, code)).json()
+        assert tokens["expires_in"] == 3600
+        clock.fraction = 0.8
+        clock.advance(3600)
+        assert await world.calls(tokens["access_token"]) == 200
+        clock.fraction = 0.0
+        clock.advance(1)
+        assert await world.calls(tokens["access_token"]) == 401
 
 
 async def test_a_client_that_may_not_refresh_gets_no_refresh_token(world: World) -> None:

@@ -8,6 +8,7 @@ from starlette.responses import JSONResponse, Response
 
 from auth import audit
 from auth.client_address import client_network
+from auth.client_authentication import EITHER_WAY
 from auth.clients import MAX_CLIENT_ID, seal_client, secret_of
 from auth.errors import InvalidClientMetadata, InvalidRedirectUri
 from auth.http import NO_STORE, read_json_object
@@ -113,9 +114,12 @@ def _client(server: AuthorizationServer, metadata: ClientMetadata) -> Client:
 
 
 def _default_method(redirect_uris: list[str]) -> str:
-    """RFC 7591 §2's default, but for apps behind a private-use scheme: none keeps a secret."""
+    """For apps behind a private-use scheme none, since none keeps a secret; else a secret.
+
+    RFC 7591 §2's default is Basic, but many libraries that name no method send it in the body.
+    """
     is_app = any(not uri.startswith(("https:", "http:")) for uri in redirect_uris)
-    return "none" if is_app else "client_secret_basic"
+    return "none" if is_app else EITHER_WAY
 
 
 def _is_web_url(url: str) -> bool:
@@ -146,12 +150,15 @@ def _answer(
     server: AuthorizationServer, client_id: str, client: Client, metadata: ClientMetadata
 ) -> dict[str, Any]:
     """The client information response (RFC 7591 §3.2.1)."""
+    method = client.token_endpoint_auth_method
+    if method == EITHER_WAY:
+        method = "client_secret_basic"
     answer: dict[str, Any] = {
         "client_id": client_id,
         "client_id_issued_at": client.registered_at,
         "client_name": client.client_name or None,
         "redirect_uris": list(client.redirect_uris),
-        "token_endpoint_auth_method": client.token_endpoint_auth_method,
+        "token_endpoint_auth_method": method,
         "grant_types": list(client.grant_types),
         "response_types": ["code"],
         "scope": client.scope or " ".join(server.scopes.supported),

@@ -1,5 +1,7 @@
 """The client credentials grant (OAuth 2.1 §4.2; MCP extension "OAuth Client Credentials")."""
 
+from math import ceil
+
 from starlette.requests import Request
 
 from auth import audit, tokens
@@ -33,7 +35,7 @@ async def exchange(
     # No code that could be replayed leads here: the family is a fresh one with a single member.
     handle = tokens.random_handle()
     now = server.now()
-    ends_at = now + server.settings.access_token_ttl
+    ends_at = ceil(server.clock() + server.settings.access_token_ttl)
     grant = Grant(
         grant_id=tokens.grant_id_of(handle),
         # Apart from people: a client must never look like one (RFC 9700 §4.15).

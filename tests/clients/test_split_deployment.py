@@ -30,7 +30,9 @@ FORMATS = {"introspection": "opaque", "jwks": "jwt"}
 Step = Callable[[str, str], AbstractContextManager[Outcome]]
 
 sdks = pytest.mark.parametrize(
-    "kind", [kind for kind in KINDS if "SDK" in kind.name], ids=lambda kind: kind.name
+    "kind",
+    [kind for kind in KINDS if "SDK" in kind.name and not kind.name.endswith("2025-11-25")],
+    ids=lambda kind: kind.name,
 )
 
 

@@ -66,6 +66,7 @@ class TwoSteps(SqliteStore):
     ) -> bool:
         if not await self._write(lambda db: db.execute(SPEND, (digest,)).rowcount):
             return False
+        await asyncio.sleep(0.05)
         await self._write(lambda db: renew_grant(db, access_token.grant_id, 1, expires_at, now))
         await self._write(lambda db: add_access_token(db, access_token))
         return True

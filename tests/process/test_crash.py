@@ -147,7 +147,7 @@ async def crash(folder: Path, random: Random, rounds: int, application: str) -> 
 async def test_kill_9_in_the_middle_of_1000_exchanges(
     tmp_path: Path, random: Random, report: Report
 ) -> None:
-    rounds = 4
+    rounds = 3
     found, result = await crash(tmp_path, random, rounds, "combined_app:app")
     report(f"X1 kill -9 in {CODES} exchanges, {rounds} rounds", "sqlite", rounds * CODES, result)
     assert found == Found()
