@@ -14,7 +14,7 @@ COMPILE = $(VENV)/bin/uv pip compile --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --no-header --no-config --quiet $(UPGRADE)
 LOCK = $(COMPILE) pyproject.toml --extra valkey
 
-.PHONY: help run demo test experiments conformance test-browser test-clients screens check lint types contracts coverage format docs translations environment environment-clients lock clean
+.PHONY: help run demo test test-security mutations experiments conformance test-browser test-clients screens check lint types contracts coverage format docs translations environment environment-clients bench load lock clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -31,6 +31,12 @@ demo: $(VENV)/.runtime ## start a server, let a client sign in and call a tool, 
 
 test: $(VENV)/.development ## the whole fast suite
 	@$(RUN) pytest -n auto
+
+test-security: $(VENV)/.development ## what an attacker would try (part of the fast suite)
+	@$(RUN) pytest -n auto tests/security
+
+mutations: $(VENV)/.development ## take defences away, one at a time, and see that a test notices
+	@$(RUN) tests.security.mutations
 
 experiments: $(VENV)/.development ## crashes, full disks, replicas: a table (make experiments SEED=7)
 	@$(RUN) pytest -m process --seed=$(SEED) tests/process tests/test_shared_subscriptions.py
@@ -80,12 +86,19 @@ environment: $(VENV)/.development ## the environment and nothing more
 
 environment-clients: $(VENV)/.clients ## the clients, in environments of their own
 
+bench: $(VENV)/.bench ## side by side with others, the short form (apt install npm)
+	@$(VENV)/bench/bin/python -m bench --short --results bench/results
+
+load: $(VENV)/.bench ## five hundred clients for a minute, some of them hostile
+	@$(VENV)/bench/bin/python -m bench.load --json bench/results/load.json
+
 lock: $(VENV)/.development ## every lock file (make lock UPGRADE=--upgrade for the newest of everything)
 	@$(LOCK) --output-file requirements.lock
 	@$(LOCK) --group test --group dev --constraints requirements.lock \
 		--output-file requirements-dev.lock
 	@$(COMPILE) --group browser --constraints requirements-dev.lock \
 		--output-file requirements-browser.lock
+	@$(LOCK) --group bench --constraints requirements.lock --output-file requirements-bench.lock
 	@$(COMPILE) --group clients --output-file requirements-clients.lock
 	@$(COMPILE) --group clients-1x --output-file requirements-clients-1x.lock
 
@@ -122,6 +135,13 @@ $(VENV)/.clients: requirements-clients.lock requirements-clients-1x.lock \
 			--python $(VENV)/$$group/bin/python requirements-$$group.lock || exit; \
 	done
 	npm ci --prefix tests/clients --silent
+	@touch $@
+
+$(VENV)/.bench: requirements-bench.lock bench/package-lock.json $(VENV)/.development
+	@$(RUN) venv --without-pip $(VENV)/bench
+	@$(VENV)/bin/uv pip sync --quiet --no-config --require-hashes \
+		--python $(VENV)/bench/bin/python requirements-bench.lock
+	npm ci --prefix bench --ignore-scripts --silent
 	@touch $@
 
 $(VENV)/bin/python:

@@ -146,8 +146,7 @@ async def verify_token(server: AuthorizationServer, token: str) -> AccessToken |
 
 def note_use(server: AuthorizationServer, token: AccessToken) -> None:
     """Count a call that the resource server lets through."""
-    if token.claims is not None:
-        server.uses.note(token.claims[GRANT_ID], server.now())
+    server.uses.note((token.claims or {})[GRANT_ID], server.now())
 
 
 async def list_tools(mcp: MCPServer[Any]) -> Sequence[Tool]:

@@ -5,7 +5,9 @@ from collections.abc import Collection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 METHODS = b"GET, HEAD, POST, DELETE, OPTIONS"
-EXPOSED_HEADERS = b"WWW-Authenticate, Mcp-Session-Id, MCP-Protocol-Version, Retry-After"
+EXPOSED_HEADERS = (
+    b"WWW-Authenticate, Mcp-Session-Id, MCP-Protocol-Version, Retry-After, X-Request-ID"
+)
 MAX_REQUESTED_HEADERS = 2048
 
 _ALLOW_ORIGIN = b"access-control-allow-origin"

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from multiprocessing.process import BaseProcess
 from typing import TypeVar
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -40,10 +41,10 @@ def start(create_app: Callable[[Settings], App], *, keeps_state: bool = True) ->
             settings = _without_sessions(settings)
         app = create_app(settings)
     except ValueError as error:
-        _end_supervisor()
+        end_supervisor(multiprocessing.parent_process())
         raise SystemExit(f"Latchgate does not start: {error}") from error
     except SystemExit:
-        _end_supervisor()
+        end_supervisor(multiprocessing.parent_process())
         raise
     collect_less()
     return app
@@ -67,9 +68,8 @@ def _without_sessions(settings: Settings) -> Settings:
     return settings.model_copy(update={"mcp_sessions": "stateless"})
 
 
-def _end_supervisor() -> None:
+def end_supervisor(supervisor: BaseProcess | None) -> None:
     """End what watches over this worker, if it is one: it would start it again and again."""
-    supervisor = multiprocessing.parent_process()
     if supervisor is not None and supervisor.pid is not None:
         os.kill(supervisor.pid, signal.SIGTERM)
 

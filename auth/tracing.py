@@ -70,7 +70,7 @@ def note(name: str, value: AttributeValue) -> None:
 
 @contextmanager
 def _telling_failure(span: Span) -> Iterator[None]:
-    """Name what was raised; only what is no refusal makes the span an error. No message: no leak."""
+    """Name what was raised, without its message; only what is no refusal is the span's error."""
     try:
         yield
     except OAuthError as refusal:

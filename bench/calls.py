@@ -1,13 +1,12 @@
 """Calls to an MCP server with a good token: every server, operation, era and number of connections.
 
-    python -m bench.calls [--short] [--json FILE]
+python -m bench.calls [--short] [--json FILE]
 """
 
 import argparse
-import asyncio
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 
@@ -17,21 +16,15 @@ from bench.http_client import Connection
 from bench.machine import pin_load
 from bench.mcp_requests import ERAS, OPERATIONS, Era, WrongAnswer, prepared
 from bench.measuring import (
-    Sample,
     closed_loop,
-    cpu,
     in_turns,
-    percentile,
-    print_table,
-    rate,
-    times_as_fast,
+    read_options,
+    report,
     write_json,
 )
 from bench.subjects import LATCHGATE, PROGRAMS, Subject, serving
 
 WARM_UP = 0.3
-COLUMNS = ("cpu", "p50", "p95", "p99")
-HEADS = ("", "calls/s", "Latchgate is", "CPU µs", "p50 ms", "p95 ms", "p99 ms")
 
 
 async def line(subject: Subject, era: Era, operation: str) -> Callable[[], Awaitable[None]]:
@@ -68,44 +61,13 @@ async def main(options: argparse.Namespace) -> None:
                         for subject in subjects:
                             acts = [await line(subject, era, operation) for _ in range(number)]
                             await closed_loop(acts, WARM_UP)
-                            measures[subject.name] = partial(closed_loop, acts, seconds, subject.pids)
+                            measures[subject.name] = partial(
+                                closed_loop, acts, seconds, subject.pids
+                            )
                         samples = await in_turns(measures, rounds)
                         title = f"{operation}, protocol {era}, connections: {number}"
-                        results.append(report(title, samples))
+                        results.append(report(title, samples, LATCHGATE))
     write_json(options.json, results)
-
-
-def report(title: str, samples: dict[str, list[Sample]]) -> dict[str, object]:
-    """Print one table, and the same for programs."""
-    ours = samples[LATCHGATE]
-    lines = {
-        name: {
-            "rate": rate(theirs),
-            "cpu": cpu(theirs),
-            "ratio": times_as_fast(ours, theirs),
-            **{f"p{percent}": percentile(theirs, percent) for percent in (50, 95, 99)},
-            "rates": [round(sample.rate, 1) for sample in theirs],
-        }
-        for name, theirs in samples.items()
-    }
-    rows = [
-        (name, line["rate"], f"{line['ratio']:.2f}×", *map(line.get, COLUMNS))
-        for name, line in lines.items()
-    ]
-    print_table(title, HEADS, rows)
-    return {"title": title, "servers": lines}
-
-
-def read_options(description: str | None, arguments: Sequence[str]) -> argparse.Namespace:
-    """What every script here understands."""
-    parser = argparse.ArgumentParser(
-        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--short", action="store_true", help="fewer cases, fewer rounds")
-    parser.add_argument("--json", type=Path, help="write the results to this file")
-    parser.add_argument("--rounds", type=int, help="how many rounds, instead of the usual number")
-    parser.add_argument("--only", action="append", help="only this server; may be repeated")
-    return parser.parse_args(arguments)
 
 
 if __name__ == "__main__":

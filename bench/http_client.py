@@ -60,7 +60,7 @@ class Connection(asyncio.Protocol):
         """Connect to the host and port of a URL."""
         parts = urlsplit(url)
         loop = asyncio.get_running_loop()
-        _, connection = await loop.create_connection(cls, parts.hostname, parts.port)
+        _, connection = await loop.create_connection(cls, parts.hostname or "", parts.port or 80)
         return connection
 
     async def ask(self, request: bytes) -> Answer:
@@ -133,16 +133,21 @@ def request(
 
 
 class Client:
-    """Asks any server, over one kept connection to each host; not two things at a time."""
+    """Asks any server, over one kept connection to each host; not two things at a time.
 
-    def __init__(self) -> None:
+    `headers` go with every request.
+    """
+
+    def __init__(self, headers: Mapping[str, str] | None = None) -> None:
+        self._headers = dict(headers or {})
         self._connections: dict[str, Connection] = {}
 
     async def ask(
         self, method: str, url: str, headers: Mapping[str, str] | None = None, body: bytes = b""
     ) -> Answer:
         """Send a request and wait for its answer."""
-        return await (await self.connection(url)).ask(request(method, url, headers, body))
+        asked = request(method, url, {**self._headers, **(headers or {})}, body)
+        return await (await self.connection(url)).ask(asked)
 
     async def connection(self, url: str) -> Connection:
         """The connection to the host of this URL."""

@@ -74,7 +74,7 @@ class Browser:
                 answer = await self._ask("GET", url)
             else:
                 expect(answer, 200)
-                url, form = _fill_in(url, answer)
+                url, form = fill_in(url, answer)
                 answer = await self._ask("POST", url, form)
         raise RuntimeError(f"no end of pages: {url}")
 
@@ -89,7 +89,7 @@ class Browser:
         return answer
 
 
-def _fill_in(url: str, answer: Answer) -> tuple[str, dict[str, str]]:
+def fill_in(url: str, answer: Answer) -> tuple[str, dict[str, str]]:
     """Where the first form of a page leads, and what it then carries."""
     found = _FORM.search(answer.body.decode())
     if found is None:
@@ -119,9 +119,7 @@ async def discover(http: Client, issuer: str) -> Endpoints:
     raise RuntimeError(f"{issuer} describes no authorization server")
 
 
-async def connect(
-    http: Client, endpoints: Endpoints, resource: str | None, scope: str
-) -> Tokens:
+async def connect(http: Client, endpoints: Endpoints, resource: str | None, scope: str) -> Tokens:
     """Register, be allowed, and exchange the code."""
     client = await register(http, endpoints, scope)
     code, verifier = await authorize(http, endpoints, client, resource, scope)

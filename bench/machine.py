@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from demo.start import free_port as free_port  # noqa: PLC0414 - the one way to find one
 from bench.http_client import Connection, Disconnected, request
+from demo.start import free_port as free_port  # noqa: PLC0414 - the one way to find one
 
 ROOT = Path(__file__).resolve().parent.parent
 PATIENCE = 60.0

@@ -36,12 +36,19 @@ def modern(
     url: str, method: str, params: Mapping[str, Any], access_token: str | None = None
 ) -> bytes:
     """A request of 2026-07-28: all that it needs is in it."""
-    message = _message(method, {**params, "_meta": _META})
+    headers, body = modern_parts(method, params, access_token)
+    return request("POST", url, headers, body)
+
+
+def modern_parts(
+    method: str, params: Mapping[str, Any], access_token: str | None = None
+) -> tuple[dict[str, str], bytes]:
+    """The headers and the body of the same."""
     headers = {**_ACCEPT, "MCP-Protocol-Version": "2026-07-28", "Mcp-Method": method}
     name = params.get("name") or params.get("uri")
     if name:
         headers["Mcp-Name"] = name
-    return request("POST", url, headers | authorization(access_token), message)
+    return headers | authorization(access_token), _message(method, {**params, "_meta": _META})
 
 
 def handshake(
@@ -56,9 +63,12 @@ def handshake(
 
 async def begin_session(connection: Connection, url: str, access_token: str | None) -> str:
     """Shake hands as clients of 2025-11-25 do; the session's id, empty if there are none."""
-    client = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "bench"}}
-    client["clientInfo"] = {"name": "bench", "version": "1"}
-    answer = await connection.ask(handshake(url, "initialize", client, access_token, ""))
+    hello = {
+        "protocolVersion": "2025-11-25",
+        "capabilities": {},
+        "clientInfo": {"name": "bench", "version": "1"},
+    }
+    answer = await connection.ask(handshake(url, "initialize", hello, access_token, ""))
     expect(answer, 200)
     session = answer.header("mcp-session-id")
     headers = {**_ACCEPT, "MCP-Protocol-Version": "2025-11-25"} | authorization(access_token)

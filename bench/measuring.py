@@ -1,5 +1,6 @@
 """Rounds in which everybody takes turns, so that a busy machine is busy for all of them."""
 
+import argparse
 import asyncio
 import json
 import random
@@ -15,6 +16,8 @@ from bench.machine import cpu_seconds
 Key = TypeVar("Key")
 
 SEED = 7
+COLUMNS = ("cpu", "p50", "p95", "p99")
+HEADS = ("", "a second", "Latchgate is", "CPU µs", "p50 ms", "p95 ms", "p99 ms")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,17 +36,17 @@ class Sample:
 async def closed_loop(
     acts: Sequence[Callable[[], Awaitable[None]]], seconds: float, pids: Sequence[int] = ()
 ) -> Sample:
-    """Let each act be done again as soon as it is done, all at the same time."""
+    """Let each act be done again as soon as it is done, once at least, all at the same time."""
     times: list[float] = []
     until = time.perf_counter() + seconds
 
     async def repeat(act: Callable[[], Awaitable[None]]) -> None:
-        began = time.perf_counter()
-        while began < until:
+        ended = 0.0
+        while ended < until:
+            began = time.perf_counter()
             await act()
             ended = time.perf_counter()
             times.append((ended - began) * 1e3)
-            began = ended
 
     spent = cpu_seconds(pids)
     began = time.perf_counter()
@@ -74,9 +77,7 @@ def rate(samples: Sequence[Sample]) -> float:
 
 def times_as_fast(samples: Sequence[Sample], others: Sequence[Sample]) -> float:
     """How many times as many as the others: the median over the rounds, each with its own."""
-    return median(
-        sample.rate / other.rate for sample, other in zip(samples, others, strict=True)
-    )
+    return median(sample.rate / other.rate for sample, other in zip(samples, others, strict=True))
 
 
 def cpu(samples: Sequence[Sample]) -> float:
@@ -88,6 +89,27 @@ def percentile(samples: Sequence[Sample], percent: int) -> float:
     """How long, in milliseconds, so many of a hundred took at most, over all the rounds."""
     times = [time for sample in samples for time in sample.times]
     return quantiles(times, n=100, method="inclusive")[percent - 1] if len(times) > 1 else times[0]
+
+
+def report(title: str, samples: Mapping[str, Sequence[Sample]], own: str) -> dict[str, object]:
+    """Print one table, and the same for programs; `own` is who is held against the others."""
+    ours = samples[own]
+    lines = {
+        name: {
+            "rate": rate(theirs),
+            "cpu": cpu(theirs),
+            "ratio": times_as_fast(ours, theirs),
+            **{f"p{percent}": percentile(theirs, percent) for percent in (50, 95, 99)},
+            "rates": [round(sample.rate, 1) for sample in theirs],
+        }
+        for name, theirs in samples.items()
+    }
+    rows = [
+        (name, line["rate"], f"{line['ratio']:.2f}×", *map(line.get, COLUMNS))
+        for name, line in lines.items()
+    ]
+    print_table(title, HEADS, rows)
+    return {"title": title, "servers": lines}
 
 
 def print_table(title: str, heads: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
@@ -108,6 +130,18 @@ def _cell(value: object) -> str:
     if isinstance(value, float):
         return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.2f}"  # noqa: PLR2004
     return str(value)
+
+
+def read_options(description: str | None, arguments: Sequence[str]) -> argparse.Namespace:
+    """What every script here understands."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--short", action="store_true", help="fewer cases, fewer rounds")
+    parser.add_argument("--json", type=Path, help="write the results to this file")
+    parser.add_argument("--rounds", type=int, help="how many rounds, instead of the usual number")
+    parser.add_argument("--only", action="append", help="only this server; may be repeated")
+    return parser.parse_args(arguments)
 
 
 def write_json(path: Path | None, results: Any) -> None:

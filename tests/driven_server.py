@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+from mcp.server.auth.provider import AccessToken
 from starlette.applications import Starlette
 from valkey import Valkey
 
@@ -125,9 +126,9 @@ class Interleaving:
 class DrivenServer:
     """The endpoints on an empty store with two people and two clients; `store` is the operator's."""
 
-    def __init__(self, backend: Backend, runner: asyncio.Runner) -> None:
+    def __init__(self, backend: Backend, loop: asyncio.AbstractEventLoop) -> None:
         self._backend = backend
-        self._runner = runner
+        self._loop = loop
         self._clients = {
             PUBLIC: new_client(PUBLIC, "none"),
             CONFIDENTIAL: new_client(CONFIDENTIAL, "client_secret_post"),
@@ -162,7 +163,7 @@ class DrivenServer:
 
     def run(self, act: Coroutine[Any, Any, Answer]) -> Answer:
         """Wait for something."""
-        return self._runner.run(act)
+        return self._loop.run_until_complete(act)
 
     def client_id(self, client: str) -> str:
         """A client's id on the wire."""
@@ -194,11 +195,15 @@ class DrivenServer:
         requests = (("introspect", {"token": token}) for token in tokens)
         return self.ask(*requests, authorization=f"Basic {basic}")
 
-    def accepts(self, access_token: str) -> tuple[str | None, Scopes] | None:
-        """For whom and for what the MCP endpoint would take this token; None if it would not."""
-        verified = self.run(verify_token(self._server, access_token))
-        assert verified is None or verified.resource == RESOURCE
-        return verified and (verified.subject, tuple(verified.scopes))
+    def verify(self, access_tokens: Iterable[str]) -> list[tuple[str | None, Scopes] | None]:
+        """For whom and what the MCP endpoint would take these tokens; None if it would not."""
+
+        async def in_turn() -> list[AccessToken | None]:
+            return [await verify_token(self._server, token) for token in access_tokens]
+
+        verified = self.run(in_turn())
+        assert {token.resource for token in verified if token} <= {RESOURCE}
+        return [token and (token.subject, tuple(token.scopes)) for token in verified]
 
     def allow(self, person: str, client: str, scopes: Scopes) -> tuple[str, Grant]:
         """A person's yes on the consent page: a code, and its grant."""

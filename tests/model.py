@@ -139,7 +139,7 @@ class Model:
         return family
 
     def end(self, family: Family, ending: str) -> None:
-        """Somebody takes back this yes or all of theirs, is shut out, or let in again."""
+        """Somebody takes back this yes or all of theirs, or is shut out."""
         person, client = family.person, family.client
         if ending == "revoke":
             family.is_ended = True
@@ -150,9 +150,5 @@ class Model:
                 other.is_ended = True
         if ending == "disable":
             self.disabled.add(person)
-        elif ending == "enable":
-            self.disabled.discard(person)
         elif ending == "ban":
             self.banned.add(client)
-        elif ending == "unban":
-            self.banned.discard(client)

@@ -9,14 +9,16 @@ import httpx2
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from pydantic import SecretStr
+from starlette.types import Receive, Scope, Send
 
 import auth.app
 import resource_server.app
 from auth.store import Store, StoreUnavailable
 from auth.store.measured import measured
 from auth.store.memory import MemoryStore
-from demo.start import free_port
+from demo.start import ROOT, free_port
 from telemetry.metrics import Durations, Metrics
+from telemetry.requests import ObserveRequests
 from telemetry.scraping import PortTaken, metrics_port
 from tests.clock import Clock
 from tests.kit import PASSWORD, World, authorization_request, new_settings, serving
@@ -160,6 +162,19 @@ async def test_a_mistake_of_ours_is_counted_as_5xx(
     assert samples["latchgate_requests_total", "/", "5xx"] == 1
 
 
+async def test_an_answer_that_breaks_off_is_counted_as_it_began() -> None:
+    async def breaks_off(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        raise RuntimeError
+
+    metrics = Metrics()
+    transport = httpx2.ASGITransport(app=ObserveRequests(breaks_off, metrics, ()))
+    async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1") as http:
+        with pytest.raises(RuntimeError):
+            await http.get("/")
+    assert metrics.requests.counts == {("other", "2xx"): 1}
+
+
 async def test_two_applications_count_apart(watched: World, clock: Clock) -> None:
     await watched.http.get("/nowhere")
     async with serving(clock, watched.settings) as other:
@@ -192,6 +207,13 @@ async def test_each_half_alone_serves_its_own(clock: Clock) -> None:
             assert (f"latchgate_{name}",) in await scrape(http)
 
 
+async def test_every_metric_is_documented(watched: World) -> None:
+    text = (await watched.http.get("/metrics", headers=BEARER)).text
+    page = (ROOT / "docs" / "operations.md").read_text("utf-8")
+    for name in re.findall(r"^# TYPE (latchgate_\w+)", text, re.MULTILINE):
+        assert f"`{name}`" in page
+
+
 async def test_a_port_of_their_own_needs_no_token() -> None:
     metrics, port = Metrics(), free_port()
     metrics.sign_ins.add("succeeded")
@@ -206,19 +228,23 @@ async def test_a_port_of_their_own_needs_no_token() -> None:
         socket.create_connection(("127.0.0.1", port))
 
 
-async def test_a_port_that_is_taken_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_port_that_is_taken_is_named() -> None:
     metrics, port = Metrics(), free_port()
     settings = new_settings(metrics_port=port)
     async with metrics_port(settings, metrics):
         with pytest.raises(PortTaken, match=f"LATCHGATE_METRICS_PORT: 127.0.0.1:{port}: "):
             async with metrics_port(settings, metrics):
                 pass
-        monkeypatch.setattr("sys.argv", ["uvicorn", "--workers", "2"])
-        async with (
-            metrics_port(settings, metrics),
-            httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port + 1}") as http,
-        ):
-            assert (await http.get("/metrics")).status_code == 200
+
+
+async def test_each_of_several_workers_has_a_port(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["uvicorn", "--workers", "2"])
+    port = free_port()
+    settings = new_settings(metrics_port=port)
+    async with metrics_port(settings, Metrics()), metrics_port(settings, Metrics()):
+        for worker in range(2):
+            async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port + worker}") as http:
+                assert (await http.get("/metrics")).status_code == 200
 
 
 async def test_grants_are_counted_while_they_are_in_force(store: Store) -> None:

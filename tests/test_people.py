@@ -12,7 +12,7 @@ from auth.models import Use
 from auth.store import StoreUnavailable
 from auth.store.memory import MemoryStore
 from auth.usage import DAY, UseCounter
-from combined_app import StoredPeople
+from combined_app import StoredPeople, note_use, verify_token
 from tests.kit import RESOURCE, World, new_http_client
 
 
@@ -83,6 +83,16 @@ async def test_a_person_removed_meanwhile_changes_nothing(world: World) -> None:
     with pytest.raises(Exception, match="no such person"):
         await people.update_profile(subject, "Ada", None)
     assert await world.calls(tokens["access_token"]) == 401
+
+
+async def test_to_look_at_a_token_again_is_no_use_of_it(world: World) -> None:
+    tokens = await world.tokens(await world.register())
+    server = create_server(world.settings, world.store, world.clock)
+    token = await verify_token(server, tokens["access_token"])
+    assert token is not None
+    assert await server.uses.total() == 0
+    note_use(server, token)
+    assert await server.uses.total() == 1
 
 
 async def test_uses_are_added_up_by_day() -> None:

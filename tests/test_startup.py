@@ -4,7 +4,7 @@ import multiprocessing
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from types import ModuleType
@@ -18,9 +18,12 @@ import auth.app
 import combined_app
 import startup
 from auth.keys import open_key_ring
+from auth.models import Use
 from auth.store import StoreUnavailable
+from auth.store.memory import MemoryStore
 from settings import Settings
-from tests.kit import new_settings
+from tests.clock import Clock
+from tests.kit import new_settings, serving
 
 
 @pytest.mark.parametrize(
@@ -75,6 +78,24 @@ def test_a_worker_that_is_refused_ends_its_supervisor(tmp_path: Path) -> None:
         signal.signal(signal.SIGTERM, before)
     assert worker.exitcode == 1
     assert told == [signal.SIGTERM]
+
+
+def test_the_process_that_watches_over_workers_is_told_to_end() -> None:
+    told = []
+    before = signal.signal(signal.SIGTERM, lambda number, _frame: told.append(number))
+    try:
+        startup.end_supervisor(None)
+        startup.end_supervisor(multiprocessing.current_process())
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert told == [signal.SIGTERM]
+
+
+@pytest.mark.usefixtures("four_workers")
+def test_a_wrong_setting_is_told_before_anything_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LATCHGATE_CODE_TTL", "soon")
+    with pytest.raises(SystemExit, match="LATCHGATE_CODE_TTL"):
+        startup.start(lambda _settings: None)
 
 
 def test_a_fault_of_the_operators_is_one_sentence(
@@ -186,3 +207,19 @@ async def test_the_sentence_names_the_store(useless_store: str, module: ModuleTy
     assert message.startswith("lifespan.startup.failed Latchgate does not start: ")
     assert "store.db" in message or "Valkey" in message
     assert "Traceback" not in message
+
+
+class GoneAtTheEnd(MemoryStore):
+    """A store that has gone away when the last calls are to be written down."""
+
+    async def record_uses(self, uses: Iterable[Use]) -> None:
+        raise StoreUnavailable("gone")
+
+
+async def test_a_store_that_is_away_at_the_end_spoils_no_shutdown(
+    clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with serving(clock, store=GoneAtTheEnd()) as world:
+        tokens = await world.tokens(await world.register())
+        assert await world.calls(tokens["access_token"]) == 200
+    assert "the last calls are not counted: gone" in caplog.text

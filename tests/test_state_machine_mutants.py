@@ -122,7 +122,7 @@ def test_the_state_machine_finds(mutant: Mutant, request: pytest.FixtureRequest)
     machine = partial(Machine, BACKENDS[mutant.backend](request))
     with mutant.planted(), asyncio.Runner() as runner, pytest.raises(AssertionError):
         run_state_machine_as_test(
-            partial(machine, runner),
+            partial(machine, runner.get_loop()),
             settings=settings(max_examples=200, stateful_step_count=30, derandomize=True, deadline=None,
                 phases=[Phase.generate]),
         )

@@ -1,17 +1,20 @@
 """Our server in processes of its own, which experiments end, kill and start again."""
 
 import asyncio
+import atexit
 import os
 import signal
+import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from random import SystemRandom
 
 import httpx2
 
-from demo.start import ROOT, free_port
+from demo.start import ROOT
 from tests.kit import PASSWORD
 
 KEY = "the-key-of-the-experiments-of-thirty-two-characters"
@@ -34,6 +37,15 @@ SETTINGS = {
 }
 
 
+def lasting_port() -> int:
+    """A free port that stays free while its server is down: none that outgoing connections get."""
+    while True:
+        port = SystemRandom().randrange(15_000, 30_000)
+        with socket.socket() as listener, suppress(OSError):
+            listener.bind(("127.0.0.1", port))
+            return port
+
+
 class Latchgate:
     """uvicorn with one application, on one port for all its lives; what it says is kept."""
 
@@ -49,7 +61,7 @@ class Latchgate:
         self._settings = {**SETTINGS, **settings}
         self._command = [
             *(sys.executable, "-m", "uvicorn", application, "--app-dir", str(ROOT)),
-            *("--host", "127.0.0.1", "--port", str(free_port())),
+            *("--host", "127.0.0.1", "--port", str(lasting_port())),
             *("--no-access-log", "--timeout-graceful-shutdown", str(GRACE)),
             *(("--workers", str(workers)) if workers > 1 else ()),
         ]
@@ -86,6 +98,7 @@ class Latchgate:
 
     async def launch(self) -> None:
         """Start it, and wait for nothing."""
+        assert self._has_ended(), "it runs already"
         self.log = ""
         inherited = {
             name: value for name, value in os.environ.items() if not name.startswith("LATCHGATE_")
@@ -99,6 +112,8 @@ class Latchgate:
             stderr=asyncio.subprocess.STDOUT,
             start_new_session=True,
         )
+        # Also when the experiments are broken off.
+        atexit.register(_kill_group, self.pid)
         self._reader = asyncio.create_task(self._read(self._process))
 
     async def says(self, words: str, times: int = 1) -> None:
@@ -118,12 +133,12 @@ class Latchgate:
         async with asyncio.timeout(PATIENCE):
             code = await self._process.wait()
             await self._reader
+        atexit.unregister(_kill_group)
         return code
 
     async def kill(self) -> None:
         """Kill -9, every process of it."""
-        with suppress(ProcessLookupError):
-            os.killpg(self.pid, signal.SIGKILL)
+        _kill_group(self.pid)
         await self.ended()
 
     async def terminate(self) -> int:

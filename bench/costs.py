@@ -1,0 +1,193 @@
+"""What it costs to be there: start, memory, and the garbage collector's pauses.
+
+python -m bench.costs [--short] [--json FILE]
+"""
+
+import argparse
+import asyncio
+import gc
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import uvloop
+
+from auth.credentials import digest, new_secret
+from auth.store import Store
+from bench.http_client import Client, Connection, Disconnected, request
+from bench.journey import travel
+from bench.machine import Program, free_port, pin_load, resident_mib, running
+from bench.mcp_requests import OPERATIONS, modern
+from bench.measuring import print_table, read_options, write_json
+from bench.subjects import AUTHORIZATION_SERVER, PROGRAMS, SECRET, latchgate, serving
+from bench.verification import Subject as InProcess
+from bench.verification import fill
+from startup import COLLECTIONS, collect_less
+
+PAUSE = 0.002
+LOOK_UPS = 20_000
+CALLS = 10_000
+BATCH = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Seconds from the command to the first document, and to the first tool's answer."""
+
+    to_metadata: float
+    to_call: float
+    idle_mib: float
+
+
+async def first_answers(folder: Path, rounds: int) -> list[Start]:
+    """Start a server again and again whose store already knows a client's token."""
+    port = free_port()
+    known = {"PUBLIC_URL": f"http://127.0.0.1:{port}", "SECRET_KEYS": SECRET + new_secret()}
+    first = latchgate(f"sqlite:///{folder}/start.db", **known)[0]
+    command = [*first.command[:-1], str(port)]
+    program = Program(command, port, first.environment, AUTHORIZATION_SERVER)
+    url = f"{program.url}/mcp"
+    with running(program, folder):
+        await until_answered(program.url, request("GET", program.url + program.ready_path))
+        tokens = await travel(Client(), program.url, url, "user")
+    params, _ = OPERATIONS["tools/call"]
+    call = modern(url, "tools/call", params, tokens.access_token)
+    starts = []
+    for _ in range(rounds):
+        began = time.perf_counter()
+        with running(program, folder) as process:
+            await until_answered(program.url, request("GET", program.url + program.ready_path))
+            to_metadata = time.perf_counter() - began
+            await until_answered(program.url, call)
+            to_call = time.perf_counter() - began
+            starts.append(Start(to_metadata, to_call, resident_mib(process.pid)))
+    return starts
+
+
+async def until_answered(url: str, asked: bytes) -> None:
+    """Ask until it is answered rightly."""
+    while True:
+        try:
+            connection = await Connection.to(url)
+            answer = await connection.ask(asked)
+            connection.close()
+        except (OSError, Disconnected):
+            await asyncio.sleep(PAUSE)
+            continue
+        if answer.status == 200:  # noqa: PLR2004
+            return
+
+
+async def idle(folder: Path) -> dict[str, float]:
+    """How much memory each server takes when it has answered one journey and does nothing."""
+    async with serving([*PROGRAMS], folder) as subjects:
+        return {subject.name: sum(map(resident_mib, subject.pids)) for subject in subjects}
+
+
+async def look_up_cost(store: Store, tokens: Sequence[str]) -> float:
+    """Microseconds of processor time to verify one token, of many in turn."""
+    now = int(time.time())
+    digests = [digest(token) for token in tokens]
+    began = time.thread_time()
+    for one in digests:
+        if await store.find_access_token(one, now) is None:
+            raise LookupError
+    return (time.thread_time() - began) / len(digests) * 1e6
+
+
+async def live_tokens(number: int, calls: int) -> dict[str, float]:
+    """Memory for so many connections, each a grant with an access and a refresh token; look-ups."""
+    # Imported here: in a process of its own, so that only this is in its memory.
+    from bench.verification import serving as serving_in_process  # noqa: PLC0415
+
+    async with serving_in_process("memory://") as subject:
+        collect_less()
+        before = resident_mib(_own_pid())
+        kept: list[str] = []
+        for _ in range(0, number, BATCH):
+            tokens = [new_secret("mcp_at_") for _ in range(min(BATCH, number))]
+            await fill(subject.store, tokens)
+            kept += tokens[:: max(1, number // LOOK_UPS)]
+        grown = resident_mib(_own_pid()) - before - len(kept) * 120 / 2**20
+        cost = await look_up_cost(subject.store, kept)
+        pauses = await collector_pauses(subject, subject.tokens, calls)
+    return {
+        "connections": number,
+        "mib": grown,
+        "bytes each": grown * 2**20 / number,
+        "look-up µs": cost,
+        "worst pause ms": max(pauses, default=0.0),
+        "collections": len(pauses),
+    }
+
+
+async def collector_pauses(subject: InProcess, tokens: Sequence[str], calls: int) -> list[float]:
+    """How long, in milliseconds, each collection took during so many calls."""
+    pauses: list[float] = []
+    began = 0.0
+
+    def watch(phase: str, _info: dict[str, int]) -> None:
+        nonlocal began
+        if phase == "start":
+            began = time.thread_time()
+        else:
+            pauses.append((time.thread_time() - began) * 1e3)
+
+    gc.callbacks.append(watch)
+    for number in range(calls):
+        await subject.call(tokens[number % len(tokens)])
+    gc.callbacks.remove(watch)
+    return pauses
+
+
+def _own_pid() -> int:
+    return int(Path("/proc/self").resolve().name)
+
+
+def apart(number: int, calls: int) -> dict[str, Any]:
+    """The same in a process of its own."""
+    command = [sys.executable, "-m", "bench.costs", "--apart", str(number), str(calls)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603
+    measured: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return measured
+
+
+async def main(options: argparse.Namespace) -> None:
+    """Measure, print, write."""
+    rounds = options.rounds or (3 if options.short else 9)
+    numbers = (1_000, 100_000) if options.short else (1_000, 10_000, 100_000, 240_000)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        starts = await first_answers(folder, rounds)
+        memory = await idle(folder)
+    columns = [[asdict(start)[field] for start in starts] for field in Start.__slots__]
+    print_table(
+        "Start (medians)",
+        ("s to the first document", "s to the first call", "MiB then"),
+        [[median(column) for column in columns]],
+    )
+    print_table("Idle, after one journey", ("", "MiB"), [*memory.items()])
+    grown = [apart(number, CALLS if number == 100_000 else 500) for number in numbers]  # noqa: PLR2004
+    print_table(
+        f"Live connections in memory; collections after {COLLECTIONS} new objects",
+        [*grown[0]],
+        [[*line.values()] for line in grown],
+    )
+    results = {"start": [asdict(start) for start in starts], "idle": memory, "live": grown}
+    write_json(options.json, results)
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--apart"]:
+        measured = asyncio.run(live_tokens(*map(int, sys.argv[2:4])))
+        print(json.dumps(measured))
+    else:
+        pin_load()
+        uvloop.run(main(read_options(__doc__, sys.argv[1:])))
