@@ -12,7 +12,7 @@ from pathlib import Path
 
 import uvloop
 
-from bench.http_client import Connection
+from bench.http_client import Client
 from bench.machine import pin_load
 from bench.mcp_requests import ERAS, OPERATIONS, Era, WrongAnswer, prepared
 from bench.measuring import (
@@ -31,13 +31,14 @@ async def line(subject: Subject, era: Era, operation: str) -> Callable[[], Await
     """A connection of its own, ready to ask the same again and again."""
     assert subject.mcp_url is not None  # noqa: S101 - all here have one
     token = subject.tokens.access_token if subject.tokens else None
-    connection = await Connection.to(subject.mcp_url)
+    http = Client()
     if subject.name == "bare ASGI":
         era = "2026-07-28"
-    request, contains = await prepared(connection, subject.mcp_url, era, operation, token)
+    url = subject.mcp_url
+    request, contains = await prepared(await http.connection(url), url, era, operation, token)
 
     async def ask() -> None:
-        answer = await connection.ask(request)
+        answer = await http.send(url, request)
         if answer.status != 200 or (contains not in answer.body and subject.tokens):  # noqa: PLR2004
             raise WrongAnswer(f"{subject.name}: {answer.status} {answer.body[:300]!r}")
 

@@ -161,7 +161,7 @@ def apart(number: int, calls: int) -> dict[str, Any]:
 
 async def main(options: argparse.Namespace) -> None:
     """Measure, print, write."""
-    rounds = options.rounds or (3 if options.short else 9)
+    rounds = options.rounds or (2 if options.short else 9)
     numbers = (1_000, 100_000) if options.short else (1_000, 10_000, 100_000, 240_000)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

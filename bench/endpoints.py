@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 
 import uvloop
 
-from bench.http_client import Client, Connection, request
+from bench.http_client import Client, request
 from bench.journey import (
     Endpoints,
     Tokens,
@@ -45,7 +45,7 @@ async def no_token(subject: Subject, seconds: float) -> Measure:
     params, _ = OPERATIONS["tools/call"]
     call = modern(subject.mcp_url, "tools/call", params)
     status = 401 if subject.tokens else 200
-    acts = [asking(await Connection.to(subject.mcp_url), call, status) for _ in range(CONNECTIONS)]
+    acts = [asking(subject.mcp_url, call, status) for _ in range(CONNECTIONS)]
     return partial(closed_loop, acts, seconds, subject.pids)
 
 
@@ -62,10 +62,7 @@ async def introspection(subject: Subject, seconds: float) -> Measure:
     }
     body = urlencode({"token": subject.tokens.access_token}).encode()
     question = request("POST", url, headers, body)
-    acts = [
-        asking(await Connection.to(url), question, 200, b'"active":true')
-        for _ in range(CONNECTIONS)
-    ]
+    acts = [asking(url, question, 200, b'"active":true') for _ in range(CONNECTIONS)]
     return partial(closed_loop, acts, seconds, subject.pids)
 
 
@@ -127,11 +124,12 @@ def exchanger(
     return act
 
 
-def asking(connection: Connection, question: bytes, status: int, contains: bytes = b"") -> Act:
-    """Ask the same again and again."""
+def asking(url: str, question: bytes, status: int, contains: bytes = b"") -> Act:
+    """Ask the same again and again, on a connection of its own."""
+    http = Client()
 
     async def act() -> None:
-        answer = await connection.ask(question)
+        answer = await http.send(url, question)
         if answer.status != status or contains not in answer.body:
             raise WrongAnswer(f"{answer.status} {answer.body[:300]!r}")
 

@@ -146,8 +146,16 @@ class Client:
         self, method: str, url: str, headers: Mapping[str, str] | None = None, body: bytes = b""
     ) -> Answer:
         """Send a request and wait for its answer."""
-        asked = request(method, url, {**self._headers, **(headers or {})}, body)
-        return await (await self.connection(url)).ask(asked)
+        return await self.send(
+            url, request(method, url, {**self._headers, **(headers or {})}, body)
+        )
+
+    async def send(self, url: str, asked: bytes) -> Answer:
+        """The same with a request that is made already; once more if the connection had died."""
+        try:
+            return await (await self.connection(url)).ask(asked)
+        except Disconnected:
+            return await (await self.connection(url)).ask(asked)
 
     async def connection(self, url: str) -> Connection:
         """The connection to the host of this URL."""

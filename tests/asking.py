@@ -70,12 +70,14 @@ async def ask(app: ASGIApp, path: str, form: Mapping[str, str], **headers: str) 
 
 
 def check(reply: Reply, form: Mapping[str, str]) -> None:
-    """Never cached, never sniffed, never our fault; an error says what it is and repeats nothing."""
+    """Never cached, never sniffed, never our fault; an error is explained and repeats nothing."""
     assert reply.status < 500, reply
     assert reply.headers["cache-control"] == "no-store"
     assert reply.headers["x-content-type-options"] == "nosniff"
     if reply.status != 200:
         assert reply.headers["content-type"] == "application/json"
         assert DESCRIPTION.fullmatch(reply.members["error_description"])
-        secrets = (value for name, value in form.items() if name in {"code", "token"} or "_" in name)
+        secrets = (
+            value for name, value in form.items() if name in {"code", "token"} or "_" in name
+        )
         assert not any(secret in reply.body.decode() for secret in secrets if len(secret) > 40)

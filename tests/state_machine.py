@@ -9,12 +9,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
     invariant,
     precondition,
     rule,
+    run_state_machine_as_test,
 )
 
 from auth.credentials import digest
@@ -92,7 +94,7 @@ class Machine(RuleBasedStateMachine):
     # What clients do
 
     @rule(person=people, client=clients, scopes=some_scopes, is_quick=st.booleans())
-    def allow(self, person: str, client: str, scopes: Scopes, is_quick: bool) -> None:
+    def allow(self, person: str, client: str, scopes: Scopes, *, is_quick: bool) -> None:
         """A person says yes; many clients exchange the code at once."""
         family = self.model.allow(person, client, scopes, self.clock())
         try:
@@ -149,9 +151,7 @@ class Machine(RuleBasedStateMachine):
 
         def expected(now: int) -> Outcome:
             is_own, is_for_us = fault != "client", fault != "resource"
-            return held.family.refresh(
-                number, now, is_own=is_own, asked=asked, is_for_us=is_for_us
-            )
+            return held.family.refresh(number, now, is_own=is_own, asked=asked, is_for_us=is_for_us)
 
         self.request_tokens(held, form, expected, fault, times)
 
@@ -318,9 +318,15 @@ class Machine(RuleBasedStateMachine):
             self.refresh(held)
         self.refresh(held, back=times)
 
-    @rule(held=any_held, seconds=st.sampled_from([0, GRACE - 1, GRACE]), asked=some_scopes)
-    def repeat_a_refresh(self, held: Held, seconds: int, asked: Scopes) -> None:
-        """The same answer may be asked for again, until two minutes have passed."""
+    @rule(
+        held=any_held,
+        fault=faults,
+        seconds=st.sampled_from([0, GRACE - 1, GRACE]),
+        asked=some_scopes,
+    )
+    def repeat_a_refresh(self, held: Held, fault: str | None, seconds: int, asked: Scopes) -> None:
+        """A stranger tries; the client may ask for the same again within two minutes."""
+        self.refresh(held, fault=fault)
         self.refresh(held)
         self.clock.advance(seconds)
         self.refresh(held, back=1, asked=asked)
@@ -424,6 +430,17 @@ class Machine(RuleBasedStateMachine):
         for held in self.all:
             if held.family.is_ended:
                 self.agree_on(held)
+
+
+def search(backend: Backend, budget: settings | None = None) -> None:
+    """Drive a server on this backend as often as the settings say; fails if the model disagrees."""
+    with asyncio.Runner() as runner:
+
+        class MachineOnBackend(Machine):
+            def __init__(self) -> None:
+                super().__init__(backend, runner.get_loop())
+
+        run_state_machine_as_test(MachineOnBackend, settings=budget)
 
 
 def presenter(held: Held, fault: str | None) -> str:

@@ -1,8 +1,10 @@
 """Metrics: what is counted, who may read it, and that nobody can make it grow."""
 
+import os
 import re
 import socket
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any
 
 import httpx2
@@ -237,9 +239,19 @@ async def test_a_port_that_is_taken_is_named() -> None:
                 pass
 
 
+def neighbouring_ports() -> int:
+    """The first of two ports beside each other, below those that the system deals out."""
+    for port in range(15_000 + os.getpid() % 5_000 * 2, 32_000, 2):
+        with suppress(OSError), socket.socket() as first, socket.socket() as second:
+            first.bind(("127.0.0.1", port))
+            second.bind(("127.0.0.1", port + 1))
+            return port
+    raise OSError("no two ports beside each other are free")
+
+
 async def test_each_of_several_workers_has_a_port(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.argv", ["uvicorn", "--workers", "2"])
-    port = free_port()
+    port = neighbouring_ports()
     settings = new_settings(metrics_port=port)
     async with metrics_port(settings, Metrics()), metrics_port(settings, Metrics()):
         for worker in range(2):

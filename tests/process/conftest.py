@@ -1,5 +1,6 @@
 """Experiments: each prints one line, and all of them a table (`make experiments`)."""
 
+import signal
 import time
 from dataclasses import astuple, dataclass
 from random import Random
@@ -35,6 +36,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[_LINES] = []
+    # Who ends the experiments ends their servers too.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def pytest_terminal_summary(

@@ -113,7 +113,7 @@ class Latchgate:
             start_new_session=True,
         )
         # Also when the experiments are broken off.
-        atexit.register(_kill_group, self.pid)
+        atexit.register(self._kill_group)
         self._reader = asyncio.create_task(self._read(self._process))
 
     async def says(self, words: str, times: int = 1) -> None:
@@ -133,18 +133,22 @@ class Latchgate:
         async with asyncio.timeout(PATIENCE):
             code = await self._process.wait()
             await self._reader
-        atexit.unregister(_kill_group)
+        atexit.unregister(self._kill_group)
         return code
 
     async def kill(self) -> None:
         """Kill -9, every process of it."""
-        _kill_group(self.pid)
+        self._kill_group()
         await self.ended()
 
     async def terminate(self) -> int:
         """End it as a service manager does; its exit code."""
         self.send(signal.SIGTERM)
         return await self.ended()
+
+    def _kill_group(self) -> None:
+        with suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
 
     def _has_ended(self) -> bool:
         return self._reader is None or self._reader.done()
