@@ -25,6 +25,7 @@ from starlette.routing import Route
 from auth.app import create_server, readings, running
 from auth.credentials import digest
 from auth.failures import exception_handlers, misdirected
+from auth.models import Account
 from auth.routes import CROSS_ORIGIN_PATHS, routes
 from auth.server import AuthorizationServer, Tool
 from auth.store import Store, StoreUnavailable
@@ -166,16 +167,7 @@ class StoredPeople:
     async def find_profile(self, subject: str) -> Profile | None:
         """Who this is."""
         account = await self.server.store.find_account(subject)
-        if account is None:
-            return None
-        return Profile(
-            subject=account.subject,
-            username=account.username,
-            name=account.name,
-            email=account.email,
-            roles=account.roles,
-            last_sign_in_at=account.last_sign_in_at,
-        )
+        return None if account is None else _profile(account)
 
     async def find_activity(self, subject: str) -> Activity:
         """What was counted of their clients' calls."""
@@ -192,15 +184,25 @@ class StoredPeople:
         account = await self.server.store.find_account(subject)
         if account is None:
             raise ProfileUnchanged("There is no such person any more.")
-        await self.server.store.update_profile(
+        changed = await self.server.store.update_profile(
             subject,
             account.name if name is None else name,
             account.email if email is None else email,
         )
-        changed = await self.find_profile(subject)
         if changed is None:
             raise ProfileUnchanged("There is no such person any more.")
-        return changed
+        return _profile(changed)
+
+
+def _profile(account: Account) -> Profile:
+    return Profile(
+        subject=account.subject,
+        username=account.username,
+        name=account.name,
+        email=account.email,
+        roles=account.roles,
+        last_sign_in_at=account.last_sign_in_at,
+    )
 
 
 @contextmanager

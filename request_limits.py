@@ -38,6 +38,11 @@ class RequestLimits:
 class _Exchange:
     """One request: the wait for its body, and what becomes of the answer when that is over."""
 
+    __slots__ = (
+        *("_deadlines", "_is_late", "_is_over", "_is_read", "_is_started"),
+        *("_reader", "_receive", "_send"),
+    )
+
     def __init__(self, receive: Receive, send: Send, deadlines: "_Deadlines") -> None:
         self._receive = receive
         self._send = send

@@ -5,19 +5,23 @@ before shows a sealed cookie and is counted by itself, so that nobody who fails 
 the person out.
 """
 
+from collections.abc import Awaitable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from auth.client_address import client_network
 from auth.credentials import digest, new_secret
-from auth.errors import TooManyRequests
+from auth.errors import Overloaded, TooManyRequests
 from auth.limits import Limit
 from auth.server import AuthorizationServer
 from auth.sessions import read_cookie, set_cookie
 
 KNOWN_DEVICE_TTL = 180 * 24 * 60 * 60
+
+T = TypeVar("T")
 
 _COOKIE = "device"
 _PURPOSE = "known device"
@@ -28,6 +32,17 @@ class Attempt:
     """An attempt that has been counted as if it had failed."""
 
     counted: tuple[tuple[Limit, tuple[str, ...]], ...]
+
+    async def judge(self, verdict: Awaitable[T]) -> T:
+        """What came of it: only a wrong password, one that was looked at, stays counted."""
+        try:
+            outcome = await verdict
+        except Overloaded:
+            await self.take_back()
+            raise
+        if outcome:
+            await self.take_back()
+        return outcome
 
     async def take_back(self) -> None:
         """It was no failure."""

@@ -51,7 +51,7 @@ async def main(options: argparse.Namespace) -> None:
     operations = ["tools/call"] if options.short else list(OPERATIONS)
     numbers = (16,) if options.short else (1, 16, 64)
     seconds, rounds = (0.4, 5) if options.short else (1.0, 9)
-    rounds = options.rounds or rounds
+    seconds, rounds = options.seconds or seconds, options.rounds or rounds
     results = []
     with tempfile.TemporaryDirectory() as folder:
         async with serving(options.only or names, Path(folder)) as subjects:

@@ -153,6 +153,7 @@ CASES: dict[str, tuple[Callable[[Subject, float], Awaitable[Measure]], Sequence[
 async def main(options: argparse.Namespace) -> None:
     """Measure, print, write."""
     seconds, rounds = (0.4, 5) if options.short else (1.0, 9)
+    seconds, rounds = options.seconds or seconds, options.rounds or rounds
     results = []
     with tempfile.TemporaryDirectory() as folder:
         async with serving((*ISSUERS, "bare ASGI"), Path(folder)) as subjects:
@@ -164,7 +165,7 @@ async def main(options: argparse.Namespace) -> None:
                 }
                 for measure in measures.values():
                     await measure()
-                samples = await in_turns(measures, options.rounds or rounds)
+                samples = await in_turns(measures, rounds)
                 results.append(report(f"{title}, connections: {CONNECTIONS}", samples, LATCHGATE))
     write_json(options.json, results)
 

@@ -61,6 +61,7 @@ async def to_a_call(subject: Subject) -> Act:
 async def main(options: argparse.Namespace) -> None:
     """Measure, print, write."""
     seconds, rounds = (0.6, 3) if options.short else (1.5, 9)
+    seconds, rounds = options.seconds or seconds, options.rounds or rounds
     results = []
     with tempfile.TemporaryDirectory() as folder:
         async with serving(NAMES, Path(folder)) as subjects:
@@ -75,7 +76,7 @@ async def main(options: argparse.Namespace) -> None:
                     acts = [await prepare(subject) for _ in range(CONNECTIONS)]
                     await closed_loop(acts, 0.3)
                     measures[subject.name] = partial(closed_loop, acts, seconds, subject.pids)
-                samples = await in_turns(measures, options.rounds or rounds)
+                samples = await in_turns(measures, rounds)
                 results.append(report(f"{title}, connections: {CONNECTIONS}", samples, LATCHGATE))
     write_json(options.json, results)
 

@@ -140,6 +140,7 @@ def read_options(description: str | None, arguments: Sequence[str]) -> argparse.
     parser.add_argument("--short", action="store_true", help="fewer cases, fewer rounds")
     parser.add_argument("--json", type=Path, help="write the results to this file")
     parser.add_argument("--rounds", type=int, help="how many rounds, instead of the usual number")
+    parser.add_argument("--seconds", type=float, help="how long a turn is, instead of as usual")
     parser.add_argument("--only", action="append", help="only this server; may be repeated")
     return parser.parse_args(arguments)
 

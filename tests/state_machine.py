@@ -337,10 +337,17 @@ class Machine(RuleBasedStateMachine):
         client=clients,
         fault=faults,
         ending=st.none() | endings,
+        times=times,
         early=st.integers(0, 1),
     )
     def follow_a_code(
-        self, person: str, client: str, fault: str | None, ending: str | None, early: int
+        self,
+        person: str,
+        client: str,
+        fault: str | None,
+        ending: str | None,
+        times: int,
+        early: int,
     ) -> None:
         """A stranger tries it, its person thinks again, its client uses it: twice, and too late."""
         self.allow(person, client, SCOPES, is_quick=False)
@@ -349,7 +356,7 @@ class Machine(RuleBasedStateMachine):
         if ending:
             self.end(held, ending)
             self.allow(person, client, SCOPES, is_quick=False)
-        self.exchange(held)
+        self.exchange(held, times=times)
         self.clock.advance(max(0, held.family.born_at + CODE_TTL - early - self.clock()))
         self.exchange(held)
 

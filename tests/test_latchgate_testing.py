@@ -27,7 +27,9 @@ async def test_the_shipped_tools_know_the_person() -> None:
 
 async def test_a_token_lasts_as_long_as_it_was_minted_for() -> None:
     async with gated() as gate:
+        other = await gate.mint_token("alice")
         token = await gate.mint_token("alice", ttl=10)
+        assert token != other
         async with gate.http(Authorization=f"Bearer {token}") as http:
             assert (await http.get("/mcp")).status_code != 401
             gate.clock.advance(10)

@@ -9,7 +9,7 @@ from auth import audit
 from auth.accounts import MAX_PASSWORD, MIN_PASSWORD, password_problem
 from auth.authorization_requests import redirect
 from auth.endpoints.sign_in import SIGN_IN_PATH
-from auth.errors import Overloaded, TooManyRequests
+from auth.errors import TooManyRequests
 from auth.forms import OpenedForm, open_form, render_form
 from auth.models import Account
 from auth.pages import page_path
@@ -74,14 +74,7 @@ async def _is_current(server: AuthorizationServer, account: Account, password: s
     attempt = await begin_password_change(server, account.subject)
     if len(password.encode()) > MAX_PASSWORD:
         return False
-    try:
-        is_current = await server.passwords.verify(account, password)
-    except Overloaded:
-        await attempt.take_back()
-        raise
-    if is_current:
-        await attempt.take_back()
-    return is_current
+    return await attempt.judge(server.passwords.verify(account, password))
 
 
 def _page(

@@ -9,7 +9,7 @@ from auth import audit
 from auth.accounts import MAX_PASSWORD, MAX_USERNAME, sign_in
 from auth.authorization_requests import redirect
 from auth.endpoints.authorization import authorize_path
-from auth.errors import Overloaded, TooManyRequests
+from auth.errors import TooManyRequests
 from auth.forms import OpenedForm, open_form, render_form
 from auth.http import NO_STORE, asks_for_json
 from auth.models import Account
@@ -62,14 +62,7 @@ async def _check(
     # Nothing longer than can be stored is hashed: it could only cost time (RFC 9106 has no limit).
     if len(username) > MAX_USERNAME or len(password.encode()) > MAX_PASSWORD:
         return None
-    try:
-        account = await sign_in(server.store, server.passwords, username, password)
-    except Overloaded:
-        await attempt.take_back()
-        raise
-    if account is not None:
-        await attempt.take_back()
-    return account
+    return await attempt.judge(sign_in(server.store, server.passwords, username, password))
 
 
 async def _start(
