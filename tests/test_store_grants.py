@@ -1,6 +1,7 @@
 """The contract of every store: grants and their access tokens."""
 
 from asyncio import gather
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 import pytest
@@ -254,7 +255,7 @@ async def test_what_is_ended_after_it_expired_is_not_revived_by_a_clock_set_back
     store: Store, end: str
 ) -> None:
     grant = await add_exchanged(store)
-    endings = {
+    endings: dict[str, Callable[[], Awaitable[object]]] = {
         "grant": lambda: store.revoke_grant(grant.grant_id, GRANTED_UNTIL),
         "grants": lambda: store.revoke_grants("ada", GRANTED_UNTIL),
         "person": lambda: store.disable_account("ada", GRANTED_UNTIL),
