@@ -13,7 +13,7 @@ from auth.credentials import digest
 from auth.models import Rotation
 from auth.store import StoreUnavailable
 from auth.store.sqlite import SqliteStore
-from auth.store.sqlite.schema import MIGRATIONS, UnusableFile, migrate
+from auth.store.sqlite.schema import MIGRATIONS, UnusableFile, migrate, use_wal
 from tests.store_backends import opened
 from tests.store_records import (
     GRACE,
@@ -165,3 +165,14 @@ def test_a_migration_is_whole_or_not_at_all(tmp_path: Path) -> None:
         assert db.execute("PRAGMA user_version").fetchone() == (2,)
         with pytest.raises(UnusableFile, match="version 2"):
             migrate(db)
+
+
+def test_a_worker_waits_for_another_that_is_just_starting(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    with closing(sqlite3.connect(path)) as other, closing(sqlite3.connect(path)) as db:
+        other.execute("CREATE TABLE t (a)")
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(sqlite3.OperationalError, match="locked"):
+            use_wal(db, timeout=0)
+        use_wal(db, timeout=60, sleep=lambda _seconds: other.rollback())
+        assert db.execute("PRAGMA journal_mode").fetchone() == ("wal",)

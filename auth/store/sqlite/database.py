@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 from auth.store import StoreUnavailable
-from auth.store.sqlite.schema import UnusableFile, check_integrity, migrate
+from auth.store.sqlite.schema import UnusableFile, check_integrity, migrate, use_wal
 from auth.store.sqlite.writer import Writer
 
 Answer = TypeVar("Answer")
@@ -58,7 +58,7 @@ class Database:
             writing = connections.enter_context(closing(self._connect("rw", self._busy_timeout)))
             check_integrity(writing)
             migrate(writing)
-            writing.execute("PRAGMA journal_mode = WAL")
+            use_wal(writing, self._busy_timeout)
             writing.execute(f"PRAGMA synchronous = {self._synchronous}")
             writing.execute("PRAGMA foreign_keys = ON")
             # In WAL mode a reader waits for nobody, and should it ever have to, not on the loop.

@@ -1,7 +1,8 @@
 """The tables of the SQLite store, and the way to them from every earlier version."""
 
 import sqlite3
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 
 APPLICATION_ID = 0x4C474154
 """`LGAT`, in the header of every file that is ours (`PRAGMA application_id`)."""
@@ -159,3 +160,19 @@ def check_integrity(db: sqlite3.Connection) -> None:
 def _pragma(db: sqlite3.Connection, name: str) -> int:
     (value,) = db.execute(f"PRAGMA {name}").fetchone()
     return int(value)
+
+
+def use_wal(
+    db: sqlite3.Connection, timeout: float, sleep: Callable[[float], None] = time.sleep
+) -> None:
+    """Write ahead from now on. SQLite does not wait its busy timeout for this step, so we do."""
+    give_up_at = time.monotonic() + timeout
+    while True:
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError:
+            if time.monotonic() >= give_up_at:
+                raise
+            sleep(0.01)
+        else:
+            return
