@@ -19,5 +19,7 @@ pkce.py                      RFC 7636
 scopes.py                    RFC 6749 §3.3
 resources.py                 RFC 8707
 tokens.py                    codes, access tokens and refresh families
+limits.py                    RFC 6585 §4         how often what may be tried
+password_attempts.py         OAuth 2.1 §7        guessing, without locking anybody out
 store/                       what is remembered
 """

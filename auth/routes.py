@@ -14,6 +14,7 @@ from auth.endpoints.consent import consent
 from auth.endpoints.home import home
 from auth.endpoints.introspection import introspect
 from auth.endpoints.metadata import metadata
+from auth.endpoints.openapi import OPENAPI_PATH, Description, openapi
 from auth.endpoints.password import post_password, show_password
 from auth.endpoints.registration import register
 from auth.endpoints.revocation import revoke
@@ -27,7 +28,13 @@ from origins import AUTHORIZATION_SERVER_PATH
 Endpoint = Callable[..., Awaitable[Response]]
 
 CROSS_ORIGIN_PATHS = frozenset(
-    {AUTHORIZATION_SERVER_PATH, "/oauth/register", "/oauth/token", "/oauth/revoke"}
+    {
+        AUTHORIZATION_SERVER_PATH,
+        OPENAPI_PATH,
+        "/oauth/register",
+        "/oauth/token",
+        "/oauth/revoke",
+    }
 )
 """What browser clients call (OAuth 2.1 §3.2); never the pages, never introspection."""
 
@@ -45,7 +52,7 @@ def routes(server: AuthorizationServer) -> list[Route]:
     def step(name: str, path: str, endpoint: Endpoint, methods: list[str]) -> Route:
         return Route(path, traced(name, partial(endpoint, server)), methods=methods)
 
-    return [
+    table = [
         route(AUTHORIZATION_SERVER_PATH, metadata, get),
         step("register", "/oauth/register", register, post),
         step("authorize", "/oauth/authorize", authorize, ["GET", "POST"]),
@@ -65,6 +72,8 @@ def routes(server: AuthorizationServer) -> list[Route]:
         route(server.pages.logo_path, logo, get, server.pages),
         *(Route(path, partial(probe, server)) for path in ("/healthz", "/readyz")),
     ]
+    table.append(route(OPENAPI_PATH, openapi, get, Description(table)))
+    return table
 
 
 async def probe(server: AuthorizationServer, request: Request) -> Response:

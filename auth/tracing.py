@@ -5,6 +5,7 @@ Of what a caller chose, attributes hold only the correlation id and the host of 
 
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from functools import wraps
 
 from opentelemetry.propagate import extract
 from opentelemetry.trace import Span, SpanKind, StatusCode, get_current_span, get_tracer
@@ -23,6 +24,7 @@ def traced(step: str, respond: Respond) -> Respond:
     name = f"oauth.{step}"
     tracer = get_tracer("latchgate")
 
+    @wraps(respond)
     async def within_span(request: Request) -> Response:
         context = extract(request.headers) if "traceparent" in request.headers else None
         attributes = {

@@ -11,12 +11,12 @@ from auth.resources import resource_of
 from auth.scopes import OFFLINE_ACCESS
 from auth.server import AuthorizationServer
 
-_HEADERS = {"Cache-Control": "public, max-age=3600", "X-Content-Type-Options": "nosniff"}
+METADATA_HEADERS = {"Cache-Control": "public, max-age=3600", "X-Content-Type-Options": "nosniff"}
 
 
 async def metadata(server: AuthorizationServer, request: Request) -> Response:
     """What this server offers, for the origin that was asked."""
-    return JSONResponse(describe(server, request), headers=_HEADERS)
+    return JSONResponse(describe(server, request), headers=METADATA_HEADERS)
 
 
 def describe(server: AuthorizationServer, request: Request) -> dict[str, Any]:
