@@ -14,7 +14,7 @@ GOOD = {"ping": ["SUCCESS", "INFO"], "extension": ["FAILURE", "SUCCESS"]}
 def write(folder: Path, results: dict[str, list[str]]) -> None:
     """Results as the runner writes them."""
     for scenario, statuses in results.items():
-        directory = folder / f"server-{scenario}-2026-11-24T03-54-04-041Z"
+        directory = folder / f"server-{scenario}-2026-11-24T03-54-20-200Z"
         directory.mkdir(parents=True)
         checks = [{"id": "a-check", "status": status} for status in statuses]
         (directory / "checks.json").write_text(json.dumps(checks))

@@ -1,6 +1,7 @@
 """What the conformance runner found: its checks, counted, against what is expected to fail."""
 
 import json
+import re
 import tomllib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,6 +12,8 @@ from typing import Any, NamedTuple
 EXPECTED = Path(__file__).parent / "expected.toml"
 COLUMNS = ("suite", "scenarios", "passed", "failed", "expected", "warned", "skipped")
 NOT_PASSED = ("FAILURE", "WARNING", "SKIPPED")
+
+_TIME = re.compile(r"-\d{4}-\d\d-\d\dT[\d-]+Z$")
 
 
 class Check(NamedTuple):
@@ -75,7 +78,7 @@ def read_outcome(
 
 def read_checks(file: Path) -> Iterable[Check]:
     """The checks in one of the runner's files; its folder is named by scenario and time."""
-    scenario = file.parent.name.removeprefix("server-").rpartition("-20")[0]
+    scenario = _TIME.sub("", file.parent.name.removeprefix("server-"))
     found: list[dict[str, Any]] = json.loads(file.read_text())
     for check in found:
         yield Check(scenario, check["id"], check["status"], check.get("errorMessage") or "")
