@@ -5,16 +5,17 @@ PYTHON =
 HOST = 127.0.0.1
 PORT ?= 8000
 SEED = 1
+MINUTES = 5
 UPGRADE =
 
 VENV = .venv
 RUN = $(VENV)/bin/python -m
 INSTALL = $(RUN) pip install --quiet --disable-pip-version-check --require-hashes
 COMPILE = $(VENV)/bin/uv pip compile --universal --python-version 3.11 \
-	--generate-hashes --no-emit-index-url --no-header --no-config --quiet $(UPGRADE)
+	--generate-hashes --no-strip-extras --no-emit-index-url --no-header --no-config --quiet $(UPGRADE)
 LOCK = $(COMPILE) pyproject.toml --extra valkey
 
-.PHONY: help run demo test test-security mutations experiments conformance test-browser test-clients screens check lint types contracts coverage format docs translations environment environment-clients bench load lock clean
+.PHONY: help run demo test test-security mutations experiments conformance test-fuzz fuzz test-browser test-clients screens check lint types contracts coverage format docs translations environment environment-clients bench load lock clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -43,6 +44,12 @@ experiments: $(VENV)/.development ## crashes, full disks, replicas: a table (mak
 
 conformance: $(VENV)/.conformance ## the official MCP conformance runner (Debian: apt install npm)
 	@$(RUN) tests.conformance.run
+
+test-fuzz: $(VENV)/.fuzz ## everything that draws its inputs, from a fixed seed
+	@$(RUN) tests.fuzz.run --short
+
+fuzz: $(VENV)/.fuzz ## the same with other inputs every time (make fuzz MINUTES=60)
+	@$(RUN) tests.fuzz.run --minutes $(MINUTES)
 
 test-browser: $(VENV)/.browser ## the pages in a real browser (Debian: apt install chromium npm)
 	@$(RUN) pytest -n auto -m browser tests/browser
@@ -98,6 +105,7 @@ lock: $(VENV)/.development ## every lock file (make lock UPGRADE=--upgrade for t
 		--output-file requirements-dev.lock
 	@$(COMPILE) --group browser --constraints requirements-dev.lock \
 		--output-file requirements-browser.lock
+	@$(COMPILE) --group fuzz --output-file requirements-fuzz.lock
 	@$(LOCK) --group bench --constraints requirements.lock --output-file requirements-bench.lock
 	@$(COMPILE) --group clients --output-file requirements-clients.lock
 	@$(COMPILE) --group clients-1x --output-file requirements-clients-1x.lock
@@ -135,6 +143,12 @@ $(VENV)/.clients: requirements-clients.lock requirements-clients-1x.lock \
 			--python $(VENV)/$$group/bin/python requirements-$$group.lock || exit; \
 	done
 	npm ci --prefix tests/clients --silent
+	@touch $@
+
+$(VENV)/.fuzz: requirements-fuzz.lock $(VENV)/.development
+	@$(RUN) venv --without-pip $(VENV)/fuzz
+	@$(VENV)/bin/uv pip sync --quiet --no-config --require-hashes \
+		--python $(VENV)/fuzz/bin/python requirements-fuzz.lock
 	@touch $@
 
 $(VENV)/.bench: requirements-bench.lock bench/package-lock.json $(VENV)/.development

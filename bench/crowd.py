@@ -97,7 +97,7 @@ async def guess(world: World, http: Client) -> None:
     form |= {"username": f"user{secrets.randbelow(50)}", "password": "letmein1"}
     headers = {**FORM, "Cookie": cookies, "Accept": "text/html"}
     answer = await http.ask("POST", url, headers, urlencode(form).encode())
-    world.note("guessed password", answer, 401, 429, 503)
+    world.note("guessed password", answer, 400, 429, 503)
     if answer.status == 429:  # noqa: PLR2004
         await asyncio.sleep(0.1)
 

@@ -3,7 +3,8 @@
     python -m bench.load [--short] [--json FILE]
 
 Exit code 1 if an answer was wrong, a server error, or the memory grew. Limits are the defaults,
-and every client has an address of its own, as if behind a proxy.
+but for the time of a body, and every client has an address of its own, as if behind a proxy. Server
+and clients share all the cores, since passwords are checked beside the calls.
 """
 
 import argparse
@@ -23,7 +24,7 @@ import uvloop
 from bench.crowd import BODY_TIMEOUT, FORM, HOSTILE, JSON, World, address
 from bench.http_client import Client, Connection, Disconnected, request
 from bench.journey import Endpoints, Tokens, connect, discover, refresh
-from bench.machine import pin_load, resident_mib, running, wait_until_ready
+from bench.machine import CORES, resident_mib, running, wait_until_ready
 from bench.mcp_requests import OPERATIONS, WrongAnswer, modern_parts
 from bench.measuring import print_table, read_options, write_json
 from bench.subjects import ANY_NUMBER, latchgate
@@ -133,7 +134,7 @@ async def hold(folder: Path, clients: int, seconds: float) -> dict[str, object]:
         TRUSTED_PROXIES="1",
     )[0]
     memory: list[float] = []
-    with running(program, folder) as process:
+    with running(program, folder, CORES) as process:
         await wait_until_ready(program, process, folder)
         endpoints = await discover(Client(), program.url)
         world = World(program.url, endpoints, time.perf_counter() + seconds)
@@ -181,7 +182,7 @@ def _percentile(times: Sequence[float], percent: int) -> float:
 async def flood(folder: Path, number: int) -> dict[str, object]:
     """So many registrations, with no limit to stop them."""
     program = latchgate(REGISTRATION_LIMIT=ANY_NUMBER)[0]
-    with running(program, folder) as process:
+    with running(program, folder, CORES) as process:
         await wait_until_ready(program, process, folder)
         endpoints = await discover(Client(), program.url)
         await register_each(endpoints, 2_000)
@@ -221,5 +222,4 @@ async def main(options: argparse.Namespace) -> int:
 
 
 if __name__ == "__main__":
-    pin_load()
     sys.exit(uvloop.run(main(read_options(__doc__, sys.argv[1:]))))

@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,8 +18,8 @@ PATIENCE = 60.0
 PAUSE = 0.005
 GRACE = 10.0
 
-_CORES = sorted(os.sched_getaffinity(0))
-SERVER_CORE, LOAD_CORE = _CORES[0], _CORES[-1]
+CORES = sorted(os.sched_getaffinity(0))
+SERVER_CORE, LOAD_CORE = CORES[0], CORES[-1]
 
 
 class NotStarted(Exception):
@@ -47,7 +47,9 @@ def pin_load() -> None:
 
 
 @contextmanager
-def running(program: Program, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+def running(
+    program: Program, folder: Path, cores: Collection[int] = (SERVER_CORE,)
+) -> Iterator[subprocess.Popen[bytes]]:
     """The program in a process of its own on the servers' core, its log in the folder."""
     log = folder / f"{program.port}.log"
     inherited = {
@@ -64,7 +66,7 @@ def running(program: Program, folder: Path) -> Iterator[subprocess.Popen[bytes]]
             process_group=0,
         )
     try:
-        os.sched_setaffinity(process.pid, {SERVER_CORE})
+        os.sched_setaffinity(process.pid, cores)
         yield process
     finally:
         process.send_signal(signal.SIGTERM)

@@ -21,7 +21,7 @@ settings.register_profile(
 settings.register_profile("thorough", settings.get_profile("quick"), max_examples=200)
 settings.register_profile(
     "long",
-    max_examples=1000,
+    max_examples=200,
     stateful_step_count=80,
     derandomize=False,
     deadline=None,
