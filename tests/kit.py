@@ -10,6 +10,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 import httpx2
 from pydantic import SecretStr
+from pydantic_settings import BaseSettings
+from pydantic_settings import PydanticBaseSettingsSource as Source
 from starlette.applications import Starlette
 
 from auth.limits import Limits
@@ -32,6 +34,21 @@ HTML = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 Form = Mapping[str, str]
 
 
+class _GivenSettings(Settings):
+    """Settings that read nothing: looking where there is nothing was a third of a test's time."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: Source,
+        env_settings: Source,
+        dotenv_settings: Source,
+        file_secret_settings: Source,
+    ) -> tuple[Source, ...]:
+        return (init_settings,)
+
+
 def new_settings(**changes: Any) -> Settings:
     """Settings that read no environment, with cheap password hashes and limits out of the way."""
     values: dict[str, Any] = {
@@ -40,7 +57,7 @@ def new_settings(**changes: Any) -> Settings:
         "password_memory_kib": 8,
         "password_iterations": 1,
     } | UNLIMITED
-    return Settings(_env_file=None, **(values | changes))
+    return _GivenSettings(**(values | changes))
 
 
 @dataclass

@@ -169,7 +169,10 @@ def test_a_migration_is_whole_or_not_at_all(tmp_path: Path) -> None:
 
 def test_a_worker_waits_for_another_that_is_just_starting(tmp_path: Path) -> None:
     path = tmp_path / "store.db"
-    with closing(sqlite3.connect(path)) as other, closing(sqlite3.connect(path)) as db:
+    with (
+        closing(sqlite3.connect(path, timeout=0)) as other,
+        closing(sqlite3.connect(path, timeout=0)) as db,
+    ):
         other.execute("CREATE TABLE t (a)")
         other.execute("BEGIN EXCLUSIVE")
         with pytest.raises(sqlite3.OperationalError, match="locked"):
