@@ -100,9 +100,9 @@ def create_app(
 
     server.metrics.readings += readings(server)
     paths = [
+        *routes(server),
         *resource.routes,
         *(Route(path, partial(metadata, description)) for path in METADATA_PATHS),
-        *routes(server),
         *metrics_routes(settings, server.metrics),
     ]
     app = Starlette(

@@ -6,7 +6,7 @@ An event names people, clients and grants; it never holds a secret.
 import json
 import logging
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import fields
 from typing import Literal
 
 from starlette.requests import Request
@@ -59,6 +59,7 @@ _SIGN_INS: Mapping[Kind, str] = {
 }
 
 _MAX_TEXT = 256
+_MEMBERS = tuple(field.name for field in fields(Event))
 
 logger = logging.getLogger("latchgate.audit")
 
@@ -84,7 +85,8 @@ async def record(
         correlation_id=correlation_id(request.scope),
         reason=_cut(reason),
     )
-    logger.info(json.dumps({k: v for k, v in asdict(event).items() if v is not None}))
+    members = ((name, getattr(event, name)) for name in _MEMBERS)
+    logger.info(json.dumps({name: value for name, value in members if value is not None}))
     if kind in _TOKENS:
         server.metrics.tokens.add(*_TOKENS[kind])
     if kind in _SIGN_INS:

@@ -4,6 +4,7 @@ import hmac
 import json
 import secrets
 from collections.abc import Iterator, Sequence
+from functools import cache
 from hashlib import sha256
 from typing import Any
 
@@ -38,6 +39,7 @@ class KeyRing:
 
     def __init__(self, keys: Sequence[bytes]) -> None:
         self._keys = tuple(keys)
+        self._serializer = cache(self._new_serializer)
 
     def seal(self, purpose: str, payload: Any) -> str:
         """Sign a JSON value into an opaque string of unreserved characters (not encrypted)."""
@@ -65,7 +67,7 @@ class KeyRing:
         framed = b"".join(len(part).to_bytes(4) + part for part in (purpose.encode(), *message))
         return (hmac.digest(key, framed, "sha256") for key in self._keys)
 
-    def _serializer(self, purpose: str) -> URLSafeSerializer:
+    def _new_serializer(self, purpose: str) -> URLSafeSerializer:
         return URLSafeSerializer(
             list(reversed(self._keys)),
             salt=f"latchgate {purpose}",

@@ -89,7 +89,7 @@ def _media_type(request: Request) -> tuple[str, str]:
 
 async def read_form(request: Request) -> Form:
     """The form of a POST: none of it in the URL, nothing repeated (OAuth 2.1 §3.2)."""
-    if request.url.query:
+    if request.scope["query_string"]:
         raise InvalidRequest("send the parameters in the body, none in the URL")
     form = await read_posted_form(request)
     if form.repeated:

@@ -52,13 +52,14 @@ def routes(server: AuthorizationServer) -> list[Route]:
     def step(name: str, path: str, endpoint: Endpoint, methods: list[str]) -> Route:
         return Route(path, traced(name, partial(endpoint, server)), methods=methods)
 
+    # Paths are tried from the top: first what is asked for most.
     table = [
-        route(AUTHORIZATION_SERVER_PATH, metadata, get),
-        step("register", "/oauth/register", register, post),
-        step("authorize", "/oauth/authorize", authorize, ["GET", "POST"]),
         step("token", "/oauth/token", token, post),
         step("introspect", "/oauth/introspect", introspect, post),
+        step("authorize", "/oauth/authorize", authorize, ["GET", "POST"]),
+        step("register", "/oauth/register", register, post),
         step("revoke", "/oauth/revoke", revoke, post),
+        route(AUTHORIZATION_SERVER_PATH, metadata, get),
         route("/oauth/sign-in", show_sign_in, get),
         step("sign_in", "/oauth/sign-in", post_sign_in, post),
         route("/oauth/sign-out", sign_out, post),

@@ -8,7 +8,15 @@ from contextlib import contextmanager
 from functools import wraps
 
 from opentelemetry.propagate import extract
-from opentelemetry.trace import Span, SpanKind, StatusCode, get_current_span, get_tracer
+from opentelemetry.trace import (
+    ProxyTracerProvider,
+    Span,
+    SpanKind,
+    StatusCode,
+    get_current_span,
+    get_tracer,
+    get_tracer_provider,
+)
 from opentelemetry.util.types import AttributeValue
 from starlette.requests import Request
 from starlette.responses import Response
@@ -26,7 +34,10 @@ def traced(step: str, respond: Respond) -> Respond:
 
     @wraps(respond)
     async def within_span(request: Request) -> Response:
-        context = extract(request.headers) if "traceparent" in request.headers else None
+        is_child = "traceparent" in request.headers
+        if not is_child and isinstance(get_tracer_provider(), ProxyTracerProvider):
+            return await respond(request)  # no SDK: nobody would see the span
+        context = extract(request.headers) if is_child else None
         attributes = {
             "http.request.method": request.method,
             "latchgate.correlation_id": correlation_id(request.scope),

@@ -2,6 +2,7 @@
 
 from base64 import urlsafe_b64encode
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
 from auth.client_id_metadata import is_client_id_url
@@ -55,6 +56,7 @@ def seal_client(keys: KeyRing, client: Client) -> str:
     return SEALED_PREFIX + keys.seal(_PURPOSE, members)
 
 
+@lru_cache(maxsize=1024)
 def open_client_id(keys: KeyRing, client_id: str) -> Client | None:
     """The client that was sealed into this id; None for an id that we did not make."""
     if not client_id.startswith(SEALED_PREFIX) or len(client_id) > MAX_CLIENT_ID:

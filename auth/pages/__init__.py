@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 from functools import cache, partial
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlencode, urlsplit
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
-from jinja2.runtime import Context
+from babel.support import NullTranslations
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
@@ -86,7 +86,7 @@ class Pages:
         language = self._languages.choose(ui_locales, request.headers.get("accept-language", ""))
         origin = self._settings.origins.select(request.headers.get("host", ""))
         body = (
-            environment()
+            environment(language)
             .get_template(template)
             .render(
                 language=language,
@@ -117,17 +117,21 @@ class Pages:
         """Links to this page in the other languages; only what was got can be got again."""
         if request.method not in {"GET", "HEAD"}:
             return []
-        query = [pair for pair in request.query_params.multi_items() if pair[0] != "ui_locales"]
+        query = request.scope["query_string"].decode("latin-1")
+        if "ui_locales" in query:
+            pairs = request.query_params.multi_items()
+            query = urlencode([pair for pair in pairs if pair[0] != "ui_locales"])
+        before = f"?{query}&" if query else "?"
         return [
-            (language, "?" + urlencode([*query, ("ui_locales", language.tag)]))
+            (language, f"{before}ui_locales={language.tag}")
             for language in self._languages
             if language is not current
         ]
 
 
 @cache
-def environment() -> Environment:
-    """The templates, each compiled when it is first shown; the language comes with the page."""
+def environment(language: Language | None = None) -> Environment:
+    """The templates in this language, each compiled when it is first shown."""
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -138,22 +142,31 @@ def environment() -> Environment:
         extensions=["jinja2.ext.i18n"],
     )
     environment.policies["ext.i18n.trimmed"] = True
-    environment.install_gettext_callables(  # type: ignore[attr-defined]
-        _translated("gettext"), _translated("ngettext"), newstyle=True
+    translations = language.translations if language else NullTranslations()
+    environment.install_gettext_translations(  # type: ignore[attr-defined]
+        translations, newstyle=True
     )
+    gettext = _remembering(translations)
+    environment.globals |= {"_": gettext, "gettext": gettext}
     environment.filters |= {"as_name": as_name, "host_of": host_of, "iso": _iso}
     return environment
 
 
-def _translated(function: str) -> Callable[..., str]:
-    """The gettext function of this name, of the language in which the page is being rendered."""
+def _remembering(translations: NullTranslations) -> Callable[..., Markup]:
+    """`gettext` for templates; Jinja's own would look each text up again for each page."""
 
-    @pass_context
-    def translate(context: Context, *message: Any) -> str:
-        text: str = getattr(context["language"].translations, function)(*message)
-        return text
+    @cache
+    def found(message: str) -> Markup:
+        return Markup(translations.gettext(message))  # noqa: S704 - the catalogue is ours
 
-    return translate
+    @cache
+    def whole(message: str) -> Markup:
+        return found(message) % {}
+
+    def gettext(message: str, **variables: object) -> Markup:
+        return found(message) % variables if variables else whole(message)
+
+    return gettext
 
 
 async def stylesheet(pages: Pages, request: Request) -> Response:  # noqa: ARG001
