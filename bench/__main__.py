@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-SCRIPTS = ("calls", "endpoints", "journeys", "verification", "costs")
+SCRIPTS = ("calls", "options", "endpoints", "journeys", "verification", "costs")
 
 
 def main() -> int:

@@ -3,7 +3,7 @@
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from secrets import token_urlsafe
@@ -132,15 +132,24 @@ _WITHOUT_TOKENS = {"no authorization", "no authorization, JSON only", "bare ASGI
 _WITHOUT_MCP = {"oidc-provider"}
 
 
-@asynccontextmanager
-async def serving(names: Sequence[str], folder: Path) -> AsyncIterator[list[Subject]]:
+Make = Callable[[], list[Program]]
+
+
+def serving(names: Sequence[str], folder: Path) -> AbstractAsyncContextManager[list[Subject]]:
     """All of these at the same time, each with a token of its own."""
+    return serving_each({name: PROGRAMS[name] for name in names}, folder)
+
+
+@asynccontextmanager
+async def serving_each(makers: Mapping[str, Make], folder: Path) -> AsyncIterator[list[Subject]]:
+    """The same for servers that are not in the list."""
     async with AsyncExitStack() as stack:
-        yield [await _start(stack, name, folder) for name in names]
+        yield [await _start(stack, name, make(), folder) for name, make in makers.items()]
 
 
-async def _start(stack: AsyncExitStack, name: str, folder: Path) -> Subject:
-    programs = PROGRAMS[name]()
+async def _start(
+    stack: AsyncExitStack, name: str, programs: Sequence[Program], folder: Path
+) -> Subject:
     own_folder = folder / name.replace(" ", "-")
     own_folder.mkdir()
     processes = []
