@@ -7,7 +7,15 @@ from pydantic import SecretStr
 
 from auth.store.memory import MemoryStore
 from tests.clock import Clock
-from tests.kit import KEY, World, error_of, new_settings, serving
+from tests.kit import (
+    KEY,
+    World,
+    authorization_request,
+    error_of,
+    new_settings,
+    redirected,
+    serving,
+)
 
 
 async def test_a_refresh_gives_new_tokens_and_the_old_access_token_lives_on(world: World) -> None:
@@ -78,7 +86,7 @@ async def test_a_repetition_that_asks_for_something_else_gets_nothing(world: Wor
         ({"refresh_token": "mcp_rt_" + "!" * 70}, "invalid_grant"),
         ({"refresh_token": "mcp_rt_short"}, "invalid_grant"),
         ({"refresh_token": "x" * 60_000}, "invalid_grant"),
-        ({"scope": "user user:write"}, "invalid_scope"),
+        ({"scope": "user:write"}, "invalid_scope"),
         ({"scope": "admin"}, "invalid_scope"),
         ({"resource": "https://evil.example/mcp"}, "invalid_target"),
     ],
@@ -117,6 +125,34 @@ async def test_a_narrower_scope_may_be_asked_for_and_widened_again(world: World)
     assert second["scope"] == "user"
     third = (await world.refresh(client, second["refresh_token"])).json()
     assert third["scope"] == "user user:write"
+
+
+async def test_a_client_that_repeats_what_it_asked_for_gets_what_was_allowed(world: World) -> None:
+    """Authlib: it goes on asking for the scope that it first asked for."""
+    client = await world.register()
+    browser = await world.signed_in()
+    asked = authorization_request(client, scope="user user:write")
+    await browser.get("/oauth/authorize", params=asked)
+    code = redirected(await browser.decide("allow", "user"))["code"]
+    first = (await world.exchange(client, code)).json()
+    assert first["scope"] == "user"
+    response = await world.refresh(client, first["refresh_token"], scope="user user:write")
+    assert response.status_code == 200
+    assert response.json()["scope"] == "user"
+
+
+async def test_a_client_that_repeats_what_it_was_given_goes_on_when_some_was_taken_back(
+    world: World,
+) -> None:
+    """mcp-remote: it sends the scope of the answer before."""
+    client = await world.register()
+    first = await world.tokens(client, scope="user user:write")
+    admin = (await world.store.list_accounts())[0]
+    [grant] = await world.store.find_grants(admin.subject, world.clock())
+    await world.store.narrow_grant(grant.grant_id, ("user",), world.clock())
+    second = (await world.refresh(client, first["refresh_token"], scope=first["scope"])).json()
+    assert second["scope"] == "user"
+    assert await world.calls(second["access_token"]) == 200
 
 
 async def test_a_family_that_lies_unused_ends(world: World) -> None:

@@ -76,8 +76,15 @@ async def _repeat(
 
 
 def _narrow(scope: str | None, grant: Grant) -> tuple[str, ...]:
-    """The scopes of the new access token: those asked for, which must all be the grant's."""
+    """The scopes of the new access token: of those asked for, the ones that the grant still holds.
+
+    Clients repeat what they were given, or what they first asked for, though the person may have
+    allowed less or taken some back since: that is no reason to end a grant (OAuth 2.1 §4.3.1).
+    """
     names = [name for name in split(scope) if name != OFFLINE_ACCESS]
-    if not set(names) <= set(grant.scopes):
-        raise InvalidScope("the scope is wider than what was granted")
-    return tuple(name for name in grant.scopes if name in names) if names else grant.scopes
+    if not names:
+        return grant.scopes
+    held = tuple(name for name in grant.scopes if name in names)
+    if not held:
+        raise InvalidScope("none of the scopes is granted")
+    return held
