@@ -2,9 +2,10 @@
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from mcp_types import HEADER_MISMATCH
 from starlette.types import Receive, Scope, Send
 
 from origins import Origin
@@ -38,7 +39,11 @@ class Refusal:
 def refusal(status: int, error: str | None, description: str, **headers: str) -> Refusal:
     """A refusal in JSON, never cached; `www_authenticate` becomes WWW-Authenticate."""
     body = {"error": error} if error else {}
-    encoded = json.dumps({**body, "error_description": description}).encode()
+    return _json_refusal(status, {**body, "error_description": description}, **headers)
+
+
+def _json_refusal(status: int, body: Mapping[str, object], **headers: str) -> Refusal:
+    encoded = json.dumps(body).encode()
     fields = {
         "content-type": "application/json",
         "content-length": str(len(encoded)),
@@ -115,6 +120,13 @@ def insufficient_scope(origin: Origin, scopes: Iterable[str]) -> Refusal:
     description = "The access token does not cover this call: ask for these scopes."
     value = challenge(origin, scopes, INSUFFICIENT_SCOPE, description)
     return refusal(403, INSUFFICIENT_SCOPE, description, www_authenticate=value)
+
+
+def header_mismatch(request_id: str | int | None) -> Refusal:
+    """400 in JSON-RPC: a body of the stateless protocol whose header does not say so (MCP)."""
+    message = "MCP-Protocol-Version is missing or is not the protocolVersion that _meta names"
+    error = {"code": HEADER_MISMATCH, "message": message}
+    return _json_refusal(400, {"jsonrpc": "2.0", "id": request_id, "error": error})
 
 
 def unavailable(retry_after: int) -> Refusal:

@@ -18,8 +18,8 @@ from starlette.types import Receive, Scope, Send
 from origins import MCP_PATH, Origins
 from resource_server.bearer import ORIGIN, RequireBearerToken, logger
 from resource_server.browser_origins import RequireKnownOrigin
-from resource_server.calls import Call, read_calls, trim_header_values
-from resource_server.challenges import insufficient_scope
+from resource_server.calls import Call, HeaderMismatch, read_calls, trim_header_values
+from resource_server.challenges import header_mismatch, insufficient_scope
 from resource_server.economies import (
     TraceWhereTraced,
     compare_headers_where_wanted,
@@ -123,7 +123,11 @@ class ProtectedResource:
         """Serve a request whose token is good: challenge for what it calls, or let it through."""
         token: AccessToken = scope["user"].access_token
         trim_header_values(scope)
-        calls, receive = await read_calls(scope, receive)
+        try:
+            calls, receive = await read_calls(scope, receive)
+        except HeaderMismatch as error:
+            await header_mismatch(error.request_id)(scope, receive, send)
+            return
         needed = self._needed.by(calls)
         if needed and not set(needed).issubset(token.scopes):
             self._note_refusal("insufficient_scope", 403)

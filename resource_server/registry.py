@@ -33,13 +33,18 @@ class Registry:
         match call.method:
             case "tools/call":
                 return self._tools.get_tool(call.name)
-            case "prompts/get":
+            case "prompts/get" | "ref/prompt":
                 return self._prompts.get_prompt(call.name)
             case "resources/read" | "resources/subscribe":
                 return self._find_resource(call.name)
             case "resources/templates/list":
-                return self._resources._templates.get(call.name)  # noqa: SLF001
+                return self._find_template(call.name)
+            case "ref/resource":
+                return self._find_template(call.name) or self._find_resource(call.name)
         return None
+
+    def _find_template(self, uri_template: str) -> ResourceTemplate | None:
+        return self._resources._templates.get(uri_template)  # noqa: SLF001
 
     def _find_resource(self, uri: str) -> Resource | ResourceTemplate | None:
         resource = self._resources._resources.get(uri)  # noqa: SLF001

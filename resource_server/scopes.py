@@ -7,7 +7,7 @@ def save(path: str, text: str) -> str: ...
 
 import inspect
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 from mcp.server.auth.middleware.auth_context import get_access_token
@@ -16,7 +16,7 @@ from mcp.server.mcpserver import MCPServer
 from mcp.shared.exceptions import MCPError
 from mcp_types import INVALID_REQUEST
 
-from resource_server.calls import NAMES, Call, call_of
+from resource_server.calls import NAMES, NAMES_WITHIN, Call, calls_of
 from resource_server.registry import Registered, Registry, function_of
 
 SCOPES_META = "latchgate/scopes"
@@ -68,7 +68,7 @@ class ScopesNeeded:
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
 
-    def by(self, calls: Iterable[Call]) -> tuple[str, ...]:
+    def by(self, calls: Sequence[Call]) -> tuple[str, ...]:
         """Every scope that these calls need."""
         groups = [_scopes_of(self._registry.find(call)) for call in calls]
         return groups[0] if len(groups) == 1 else union(*groups)
@@ -102,16 +102,16 @@ class ScopeGate:
         self, ctx: ServerRequestContext[Any, Any], call_next: CallNext
     ) -> HandlerResult:
         """Check one message, or complete the list that answers it."""
-        if ctx.method in NAMES:
-            self._check(call_of(ctx.method, ctx.params))
+        if ctx.method in NAMES or ctx.method in NAMES_WITHIN:
+            self._check(calls_of(ctx.method, ctx.params))
             return await call_next(ctx)
         result = await call_next(ctx)
         if ctx.method in _LISTS and isinstance(result, dict):
             self._annotate(ctx.method, result)
         return result
 
-    def _check(self, call: Call) -> None:
-        needed = self._needed.by([call])
+    def _check(self, calls: Sequence[Call]) -> None:
+        needed = self._needed.by(calls)
         if needed and not set(needed).issubset(_held()):
             scope = " ".join(union(self._required, needed))
             raise MCPError(INVALID_REQUEST, "insufficient_scope", {"scope": scope})
@@ -125,11 +125,14 @@ class ScopeGate:
             if self._is_hiding and not held.issuperset(own):
                 continue
             scopes = [*union(self._required, own)]
-            meta = {**entry.get("_meta", {}), SCOPES_META: scopes}
+            annotations: dict[str, Any] = {SCOPES_META: scopes}
+            annotated = {**entry}
             if method == "tools/list":
-                # What ChatGPT reads (OpenAI Apps SDK, "Authentication").
-                meta["securitySchemes"] = [{"type": "oauth2", "scopes": scopes}]
-            entries.append({**entry, "_meta": meta})
+                # What ChatGPT reads, with its mirror (OpenAI Apps SDK, "Authentication").
+                schemes = [{"type": "oauth2", "scopes": scopes}]
+                annotated["securitySchemes"] = annotations["securitySchemes"] = schemes
+            annotated["_meta"] = {**entry.get("_meta", {}), **annotations}
+            entries.append(annotated)
         result[member] = entries
         if self._is_hiding and "cacheScope" in result:
             # MCP caching: what depends on the token must not be shared between tokens.

@@ -77,6 +77,24 @@ async def test_a_header_that_is_not_what_the_body_says_is_refused(
     assert code_of(answer) == (400, -32020)
 
 
+@pytest.mark.parametrize("version", [None, HANDSHAKE, "2025-03-26"])
+@pytest.mark.parametrize(("request_id", "answered"), [(7, 7), ("a", "a"), ({}, None)])
+async def test_a_stateless_body_under_no_or_another_version_is_told_of_its_header(
+    gate: Gate, version: str | None, request_id: Any, answered: Any
+) -> None:
+    headers = without(HEADERS | {"MCP-Protocol-Version": version})
+    answer = await gate.post(modern("tools/call", **CALL) | {"id": request_id}, **headers)
+    assert code_of(answer) == (400, -32020)
+    assert answer.json()["id"] == answered
+    assert "MCP-Protocol-Version" in answer.json()["error"]["message"]
+
+
+async def test_a_meta_that_names_a_handshake_version_is_of_that_version(gate: Gate) -> None:
+    session = await gate.open_session()
+    call = modern("tools/call", **CALL, _meta={f"{META}protocolVersion": HANDSHAKE})
+    assert result(await gate.post(call, **session))["content"]
+
+
 @pytest.mark.parametrize(
     "changes",
     [

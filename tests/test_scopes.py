@@ -12,6 +12,7 @@ from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp.server.mcpserver import MCPServer
 from mcp.server.mcpserver.resources import FileResource
 from mcp.shared.exceptions import MCPError
+from mcp_types import Completion
 
 from resource_server.scopes import requires, scopes_needed
 from tests.clock import Clock
@@ -23,6 +24,7 @@ from tests.resource_server_kit import (
     MODERN,
     WRITING,
     Gate,
+    events,
     modern,
     result,
     rpc,
@@ -72,8 +74,17 @@ def new_server() -> MCPServer[Any]:
     def ask(question: str) -> str:
         return question
 
+    @mcp.completion()  # type: ignore[no-untyped-call, untyped-decorator]
+    async def complete(*_: Any) -> Completion:
+        return Completion(values=["one", "two"])
+
     mcp.add_resource(FileResource(uri="disk://this", path=Path(__file__).absolute()))
     return mcp
+
+
+def completing(kind: str, **ref: str) -> dict[str, Any]:
+    """The parameters of a completion for a prompt or a resource."""
+    return {"ref": {"type": kind, **ref}, "argument": {"name": "name", "value": "o"}}
 
 
 NEEDS = [
@@ -86,6 +97,20 @@ NEEDS = [
     ("resources/read", {"uri": "open://a"}, ""),
     ("resources/read", {"uri": "disk://this"}, ""),
     ("prompts/get", {"name": "ask", "arguments": {"question": "?"}}, "prompts:use"),
+    ("completion/complete", completing("ref/prompt", name="ask"), "prompts:use"),
+    ("completion/complete", completing("ref/prompt", name="ask", uri="open://a"), "prompts:use"),
+    (
+        "completion/complete",
+        completing("ref/resource", uri="file://{name}/text"),
+        "files:read files:text",
+    ),
+    ("completion/complete", completing("ref/resource", uri="file://index"), "files:read"),
+    (
+        "completion/complete",
+        completing("ref/resource", uri="file://index", name="look"),
+        "files:read",
+    ),
+    ("completion/complete", completing("ref/resource", uri="open://{name}"), ""),
 ]
 
 
@@ -130,7 +155,7 @@ async def test_a_call_without_its_scopes_is_403_in_the_handshake_versions(
         assert_step_up(answer, scopes)
     gate.tokens.add("other", scopes=["user", *scopes.split()])
     answer = await gate.post(rpc(method, **params), "other", **session)
-    assert "error" not in answer.json()
+    assert "error" not in events(answer)[-1]
 
 
 async def test_a_batch_needs_what_all_its_calls_need(gate: Gate) -> None:
@@ -142,6 +167,39 @@ async def test_subscribing_to_a_resource_needs_what_reading_it_needs(gate: Gate)
     session = await gate.open_session("other")
     answer = await gate.post(rpc("resources/subscribe", uri="file://index"), "other", **session)
     assert_step_up(answer, "files:read")
+
+
+@pytest.mark.parametrize("member", ["resourceSubscriptions", "resource_subscriptions"])
+async def test_listening_to_resources_needs_what_reading_all_of_them_needs(
+    gate: Gate, member: str
+) -> None:
+    uris = ["open://a", "file://index", "file://a/text"]
+    answer = await gate.ask("subscriptions/listen", "other", notifications={member: uris})
+    assert_step_up(answer, "files:read files:text")
+
+
+@pytest.mark.parametrize(
+    ("method", "params"),
+    [
+        ("completion/complete", completing("ref/prompt", name="ask")),
+        ("subscriptions/listen", {"notifications": {"resourceSubscriptions": ["file://index"]}}),
+    ],
+)
+async def test_what_is_named_within_is_checked_again_as_it_is_dispatched(
+    clock: Clock, method: str, params: dict[str, Any]
+) -> None:
+    def change(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> Any:
+        return call_next(replace(ctx, params={**(ctx.params or {}), **params}))
+
+    mcp = new_server()
+    mcp.middleware.append(change)
+    async with serving(clock, mcp) as gate:
+        harmless = {
+            "completion/complete": completing("ref/resource", uri="open://{name}"),
+            "subscriptions/listen": {"notifications": {"resourceSubscriptions": ["open://a"]}},
+        }
+        answer = await gate.ask(method, **harmless[method])
+        assert events(answer)[-1]["error"]["message"] == "insufficient_scope"
 
 
 @pytest.mark.parametrize(
@@ -158,6 +216,10 @@ async def test_subscribing_to_a_resource_needs_what_reading_it_needs(gate: Gate)
         rpc("resources/read", uri="no://such"),
         rpc("resources/read", uri="open://.."),
         rpc("prompts/get", name="no such prompt"),
+        rpc("completion/complete"),
+        rpc("completion/complete", ref=7),
+        rpc("completion/complete", ref={"type": "ref/prompt", "name": ["ask"]}),
+        rpc("subscriptions/listen", notifications={"resourceSubscriptions": "file://index"}),
         {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": [1]},
         {"jsonrpc": "2.0", "id": 1, "method": ["tools/call"]},
     ],

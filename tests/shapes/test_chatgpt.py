@@ -11,7 +11,16 @@ import pytest
 
 from tests.clock import Clock
 from tests.kit import MCP_HEADERS, PING, RESOURCE, World, new_settings, serving
-from tests.shapes.kit import PROTECTED_RESOURCE, connected, documented, metadata, registered
+from tests.resource_server_kit import INITIALIZE, result, rpc, wire
+from tests.shapes.kit import (
+    PROTECTED_RESOURCE,
+    call_tool,
+    challenge,
+    connected,
+    documented,
+    metadata,
+    registered,
+)
 
 CALLBACK = "https://chatgpt.com/connector_platform_oauth_redirect"
 CALLBACK_OF_AN_APP = "https://chatgpt.com/connector/oauth/6Fz3kVtA9uQ"
@@ -94,11 +103,40 @@ async def test_it_strips_the_path_to_look_for_the_resource(world: World) -> None
 async def test_it_reads_from_a_tool_which_scopes_it_needs(world: World) -> None:
     """https://developers.openai.com/apps-sdk/build/auth"""
     token = (await connected(world, await registered(world, REGISTRATION)))["access_token"]
+
+    for answer in (await listed(world, token), await listed_in_a_session(world, token)):
+        tools = {tool["name"]: tool for tool in answer["tools"]}
+        schemes = [{"type": "oauth2", "scopes": ["user", "user:write"]}]
+        assert tools["update_profile"]["securitySchemes"] == schemes
+        assert tools["update_profile"]["_meta"]["securitySchemes"] == schemes
+        assert tools["get_user_data"]["securitySchemes"] == [{"type": "oauth2", "scopes": ["user"]}]
+
+
+async def test_it_is_told_by_the_status_and_its_header_to_ask_for_more(world: World) -> None:
+    """https://developers.openai.com/apps-sdk/build/auth
+
+    `_meta["mcp/www_authenticate"]` in a result is for servers that cannot answer with a status.
+    """
+    token = (await connected(world, await registered(world, REGISTRATION)))["access_token"]
+
+    answer = await call_tool(world, token, "update_profile", name="Ada")
+
+    assert answer.status_code == 403
+    assert challenge(answer)["error"] == "insufficient_scope"
+    assert challenge(answer)["scope"] == "user user:write"
+
+
+async def listed(world: World, token: str) -> Any:
+    """The tools, in the stateless protocol."""
     headers = {"Authorization": f"Bearer {token}", "Mcp-Method": "tools/list"}
     message = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": PING["params"]}
+    return result(await world.http.post("/mcp", json=message, headers=MCP_HEADERS | headers))
 
-    answer = await world.http.post("/mcp", json=message, headers=MCP_HEADERS | headers)
 
-    tools = {tool["name"]: tool for tool in answer.json()["result"]["tools"]}
-    schemes = [{"type": "oauth2", "scopes": ["user", "user:write"]}]
-    assert tools["update_profile"]["_meta"]["securitySchemes"] == schemes
+async def listed_in_a_session(world: World, token: str) -> Any:
+    """The tools, in a handshake version."""
+    headers = wire(token, {})
+    opened = await world.http.post("/mcp", json=INITIALIZE, headers=headers)
+    headers |= {"Mcp-Session-Id": opened.headers["mcp-session-id"]}
+    answer = await world.http.post("/mcp", json=rpc("tools/list"), headers=headers)
+    return result(answer)
