@@ -105,15 +105,16 @@ def create_app(
         *(Route(path, partial(metadata, description)) for path in METADATA_PATHS),
         *metrics_routes(settings, server.metrics),
     ]
+    limited = RequestLimits(resource, settings.body_timeout)
     app = Starlette(
         routes=paths,
         exception_handlers=exception_handlers(server),
         middleware=[
             Middleware(PlainStart, StoreUnavailable, PortTaken),
             Middleware(ObserveRequests, server.metrics, paths),
-            Middleware(RequestLimits, settings.body_timeout),
-            Middleware(Shortcut, settings.origins, dict.fromkeys(PATHS, resource)),
+            Middleware(Shortcut, settings.origins, dict.fromkeys(PATHS, limited)),
             Middleware(CrossOrigin, {*CROSS_ORIGIN_PATHS, *METADATA_PATHS, *PATHS}),
+            Middleware(RequestLimits, settings.body_timeout),
             Middleware(HostGuard, settings.origins, misdirected(server)),
         ],
         lifespan=lifespan,

@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 MCP_PATH = "/mcp"
-PROTECTED_RESOURCE_PATH = "/.well-known/oauth-protected-resource"
-AUTHORIZATION_SERVER_PATH = "/.well-known/oauth-authorization-server"
+WELL_KNOWN = "/.well-known/"
+PROTECTED_RESOURCE_PATH = f"{WELL_KNOWN}oauth-protected-resource"
+AUTHORIZATION_SERVER_PATH = f"{WELL_KNOWN}oauth-authorization-server"
 
 _MAX_PORT = 65535
 _PORT = r"(?::[0-9]{1,5})?"

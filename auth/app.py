@@ -162,8 +162,8 @@ def create_app(
         middleware=[
             Middleware(PlainStart, StoreUnavailable, PortTaken),
             Middleware(ObserveRequests, server.metrics, paths),
-            Middleware(RequestLimits, settings.body_timeout),
             Middleware(CrossOrigin, CROSS_ORIGIN_PATHS),
+            Middleware(RequestLimits, settings.body_timeout),
             Middleware(HostGuard, settings.origins, misdirected(server)),
         ],
         lifespan=lifespan,

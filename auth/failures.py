@@ -14,6 +14,8 @@ from auth.http import NO_STORE, accepts_html, error_response
 from auth.pages import logo, stylesheet
 from auth.server import AuthorizationServer
 from auth.store import StoreUnavailable
+from cors import sharing_headers
+from origins import WELL_KNOWN
 from telemetry.correlation import HEADER, correlation_id
 
 RETRY_AFTER = 5
@@ -96,6 +98,7 @@ def exception_handlers(server: AuthorizationServer) -> dict[Any, Any]:
         response = fail(server, request, PageError("server_error", 500))
         # Starlette answers this one outside of all middleware.
         response.headers[HEADER.decode()] = correlation_id(request.scope)
+        response.headers.update(sharing_headers(request.scope))
         return response
 
     return {
@@ -159,7 +162,8 @@ def _page(server: AuthorizationServer, request: Request, error: PageError) -> Re
 
 
 def _is_for_person(request: Request) -> bool:
-    return accepts_html(request) and request.url.path not in PROGRAM_PATHS
+    path = request.url.path
+    return accepts_html(request) and path not in PROGRAM_PATHS and WELL_KNOWN not in path
 
 
 def _retry_after(error: PageError) -> dict[str, str]:

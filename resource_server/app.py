@@ -17,7 +17,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from cors import CrossOrigin
+from cors import CrossOrigin, sharing_headers
 from host_guard import HostGuard
 from request_limits import RequestLimits
 from resource_server.discovery import new_http_client
@@ -81,12 +81,12 @@ def create_app(
     ]
     app = Starlette(
         routes=paths,
-        exception_handlers={HTTPException: not_served},
+        exception_handlers={HTTPException: not_served, Exception: failed},
         middleware=[
             Middleware(PlainStart, PortTaken),
             Middleware(ObserveRequests, metrics, paths),
-            Middleware(RequestLimits, settings.body_timeout),
             Middleware(CrossOrigin, CORS_PATHS),
+            Middleware(RequestLimits, settings.body_timeout),
             Middleware(HostGuard, origins),
         ],
         lifespan=lifespan,
@@ -137,6 +137,11 @@ async def not_served(_request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         raise error
     return JSONResponse({"error": error.detail}, error.status_code, error.headers)
+
+
+async def failed(request: Request, _error: Exception) -> Response:
+    """A mistake of ours; Starlette answers it outside of all middleware, and raises it again."""
+    return JSONResponse({"error": "server_error"}, 500, sharing_headers(request.scope))
 
 
 def __getattr__(name: str) -> ASGIApp:

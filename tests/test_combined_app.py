@@ -19,6 +19,7 @@ from auth.store import StoreUnavailable
 from auth.store.memory import MemoryStore
 from tests.clock import Clock
 from tests.kit import (
+    HTML,
     ISSUER,
     PASSWORD,
     RESOURCE,
@@ -32,6 +33,14 @@ from tests.kit import (
 )
 
 METADATA = "/.well-known/oauth-authorization-server"
+PROBED = [
+    "/.well-known/openid-configuration",
+    "/.well-known/openid-configuration/mcp",
+    "/.well-known/oauth-authorization-server/mcp",
+    "/mcp/.well-known/oauth-authorization-server",
+    "/mcp/.well-known/openid-configuration",
+    "/.well-known/other",
+]
 
 
 async def test_metadata_offers_what_works_and_nothing_else(world: World) -> None:
@@ -97,10 +106,6 @@ async def test_a_name_that_is_not_ours_is_misdirected(world: World, path: str) -
     [
         "/nowhere",
         "/oauth/token/",
-        "/.well-known/openid-configuration",
-        "/.well-known/openid-configuration/mcp",
-        "/.well-known/oauth-authorization-server/mcp",
-        "/mcp/.well-known/oauth-authorization-server",
         "/authorize",
     ],
 )
@@ -113,6 +118,21 @@ async def test_what_is_not_served_is_a_404_for_programs_and_for_people(
     page = await world.browser().get(path)
     assert page.status_code == 404
     assert page.headers["content-type"].startswith("text/html")
+
+
+@pytest.mark.parametrize("path", PROBED)
+async def test_where_clients_look_for_metadata_in_vain_they_can_read_that(
+    world: World, path: str
+) -> None:
+    page = {"Origin": "https://app.example"}
+    for headers in (page, page | HTML):
+        response = await world.http.get(path, headers=headers)
+        assert error_of(response) == (404, "not_found")
+        assert response.headers["access-control-allow-origin"] == "*"
+    asked = {"Access-Control-Request-Headers": "mcp-protocol-version"}
+    response = await world.http.options(path, headers=page | asked)
+    assert response.status_code == 204
+    assert response.headers["access-control-allow-headers"] == "mcp-protocol-version"
 
 
 @pytest.mark.parametrize("path", [METADATA, "/.well-known/oauth-protected-resource"])
@@ -145,6 +165,50 @@ async def test_browser_clients_may_call_what_programs_call(world: World) -> None
         response = await world.http.options(path, headers=ask)
         assert response.status_code == 405
         assert "access-control-allow-origin" not in response.headers
+
+
+@pytest.mark.parametrize("path", ["/oauth/token", "/oauth/register", "/mcp", METADATA])
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [({"X-Large": "y" * 40_000}, 431), ({f"X-{n}": "y" for n in range(101)}, 431), ({}, 414)],
+)
+async def test_browser_clients_can_read_that_a_request_is_too_large(
+    world: World, path: str, head: dict[str, str], status: int
+) -> None:
+    query = "" if head else "?" + "y" * 20_000
+    response = await world.http.post(path + query, headers=head | {"Origin": "https://app.example"})
+    assert response.status_code == status
+    assert response.headers["access-control-allow-origin"] == "*"
+
+
+async def test_browser_clients_can_read_that_a_body_came_too_late(clock: Clock) -> None:
+    async def body() -> AsyncIterator[bytes]:
+        yield b"grant_type="
+        await anyio.sleep_forever()
+
+    page = {"Origin": "https://app.example", "Content-Type": "application/x-www-form-urlencoded"}
+    settings = new_settings().model_copy(update={"body_timeout": 0.01})
+    async with serving(clock, settings) as world:
+        response = await world.http.post("/oauth/token", content=body(), headers=page)
+    assert response.status_code == 408
+    assert response.headers["access-control-allow-origin"] == "*"
+
+
+async def test_browser_clients_can_read_that_something_went_wrong_here(clock: Clock) -> None:
+    class Mistaken(MemoryStore):
+        async def find_access_token(self, digest: bytes, now: int) -> None:
+            raise RuntimeError("a mistake")
+
+        find_ban = find_access_token  # type: ignore[assignment]
+
+    async with serving(clock) as world:
+        client = await world.register()
+    async with serving(clock, store=Mistaken()) as world:
+        for headers in ({"Origin": "https://app.example"}, {}):
+            response = await world.token(token_request(client, "mcp_ac_x"), headers=headers)
+            assert response.status_code == 500
+            shared = response.headers.get("access-control-allow-origin")
+            assert shared == ("*" if headers else None)
 
 
 async def test_probes_answer_whatever_name_they_use(world: World) -> None:

@@ -187,6 +187,20 @@ def test_started_without_settings_it_says_what_it_needs(monkeypatch: pytest.Monk
         module.nothing  # noqa: B018
 
 
+async def test_a_mistake_of_ours_can_be_read_by_pages(clock: Clock) -> None:
+    class Mistaken(httpx2.AsyncBaseTransport):
+        async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+            raise RuntimeError("a mistake that holds secrets")
+
+    app = create_app(new_settings(), clock, Mistaken())
+    transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)
+    headers = {"Origin": "http://localhost:6274", "Authorization": "Bearer any"}
+    async with lifespan(app), httpx2.AsyncClient(transport=transport, base_url=ISSUER) as http:
+        answer = await http.post("/mcp", headers=headers)
+    assert (answer.status_code, answer.json()) == (500, {"error": "server_error"})
+    assert answer.headers["access-control-allow-origin"] == "*"
+
+
 async def test_people_elsewhere_are_unknown_but_for_the_one_who_calls() -> None:
     assert await ClaimedPeople().find_profile("person_1") is None
 
