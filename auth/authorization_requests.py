@@ -138,7 +138,10 @@ async def _find_client(server: AuthorizationServer, client_id: str) -> Client | 
         ) from error
     except DocumentInvalid as error:
         raise PageError(
-            "invalid_document", client_id=_recognizable(client_id), reason=error.reason
+            "invalid_document",
+            client_id=_recognizable(client_id),
+            reason=error.reason,
+            error=error.error,
         ) from error
 
 

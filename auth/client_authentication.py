@@ -10,9 +10,9 @@ from starlette.requests import Request
 from auth import audit
 from auth.client_address import client_network
 from auth.client_assertion import unverified_issuer, verify_client_assertion
-from auth.client_id_metadata import DocumentInvalid, DocumentUnreachable
+from auth.client_id_metadata import DocumentInvalid, DocumentMethodUnknown, DocumentUnreachable
 from auth.clients import MAX_CLIENT_ID, find_client, has_secret
-from auth.errors import InvalidClient, InvalidRequest, TemporarilyUnavailable
+from auth.errors import InvalidClient, InvalidRequest, TemporarilyUnavailable, UnauthorizedClient
 from auth.http import Form
 from auth.models import Client
 from auth.server import AuthorizationServer
@@ -69,6 +69,8 @@ async def _authenticate(
         raise TemporarilyUnavailable(
             "the client's metadata document cannot be fetched at the moment", retry_after=30
         ) from error
+    except DocumentMethodUnknown as error:
+        raise UnauthorizedClient("the client authenticates in no way that is known here") from error
     except DocumentInvalid as error:
         raise InvalidClient("the client's metadata document is not valid") from error
     if client is None or not _is_method(client, credentials.method):

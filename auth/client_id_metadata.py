@@ -12,8 +12,10 @@ from auth.safe_fetch import (
     DocumentError,
     DocumentGone,
     DocumentInvalid,
+    DocumentMethodUnknown,
     DocumentUnreachable,
     SafeFetcher,
+    noting_failure,
 )
 from auth.tracing import fetching
 from auth.uris import LOOPBACK_HOSTS, InvalidUri, check_host, split_uri
@@ -23,6 +25,7 @@ __all__ = (
     "DocumentError",
     "DocumentGone",
     "DocumentInvalid",
+    "DocumentMethodUnknown",
     "DocumentUnreachable",
     "InvalidPin",
     "is_client_id_url",
@@ -87,9 +90,10 @@ class ClientMetadataDocuments:
         return await self._cache.find(client_id, self._now())
 
     async def _load(self, client_id: str) -> tuple[Client, Freshness]:
-        with fetching("client_metadata_document", split_uri(client_id).host):
-            fetched = await self._fetcher.fetch(client_id, MAX_BYTES)
-        client = read_client_metadata_document(fetched.content, client_id)
+        with noting_failure("client metadata document", client_id):
+            with fetching("client_metadata_document", split_uri(client_id).host):
+                fetched = await self._fetcher.fetch(client_id, MAX_BYTES)
+            client = read_client_metadata_document(fetched.content, client_id)
         return client, freshness(fetched)
 
 

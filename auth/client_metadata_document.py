@@ -8,13 +8,12 @@ from auth.json_documents import InvalidJson, read_json
 from auth.jwks import InvalidJwks, read_jwks
 from auth.models import Client, Identity
 from auth.redirect_uris import check_redirect_uri
-from auth.safe_fetch import DocumentInvalid
+from auth.safe_fetch import DocumentInvalid, DocumentMethodUnknown
+from auth.self_description import kept_link, kept_name
 from auth.uris import InvalidUri, check_web_uri
 
-MAX_CLIENT_NAME = 100
 GRANT_TYPES = ("authorization_code", "refresh_token")
 
-_LINKS = ("client_uri", "logo_uri", "tos_uri", "policy_uri", "jwks_uri")
 _SECRETS = ("client_secret", "client_secret_expires_at")
 _SHARED_SECRET_METHODS: Final = frozenset(
     {"client_secret_basic", "client_secret_post", "client_secret_jwt"}
@@ -37,10 +36,8 @@ class ClientMetadataDocument(BaseModel):
     grant_types: list[str] | None = None
     response_types: list[str] | None = None
     scope: str | None = None
-    client_uri: str | None = None
-    logo_uri: str | None = None
-    tos_uri: str | None = None
-    policy_uri: str | None = None
+    client_uri: Any = None
+    logo_uri: Any = None
     jwks_uri: str | None = None
     jwks: dict[str, Any] | None = None
 
@@ -54,13 +51,11 @@ def read_client_metadata_document(content: bytes, client_id: str) -> Client:
     if document.client_id != client_id:
         raise DocumentInvalid("its client_id is not the URL it was fetched from")
     method = _choose_auth_method(document)
-    client_name = document.client_name.strip()
-    if not 0 < len(client_name) <= MAX_CLIENT_NAME or not client_name.isprintable():
-        raise DocumentInvalid(
-            f"its client_name must be 1 to {MAX_CLIENT_NAME} printable characters"
-        )
+    client_name = kept_name(document.client_name)
+    if not client_name:
+        raise DocumentInvalid("its client_name is empty")
     _check_redirect_uris(document, is_public=method == "none")
-    _check_links(document)
+    jwks, jwks_uri = _choose_keys(document, method)
     return Client(
         client_id=client_id,
         client_name=client_name,
@@ -69,10 +64,10 @@ def read_client_metadata_document(content: bytes, client_id: str) -> Client:
         token_endpoint_auth_method=method,
         grant_types=_choose_grant_types(document),
         scope=document.scope or None,
-        client_uri=document.client_uri or None,
-        logo_uri=document.logo_uri or None,
-        jwks=_choose_keys(document, method),
-        jwks_uri=document.jwks_uri or None,
+        client_uri=kept_link(document.client_uri),
+        logo_uri=kept_link(document.logo_uri),
+        jwks=jwks,
+        jwks_uri=jwks_uri,
     )
 
 
@@ -109,18 +104,30 @@ def _choose_auth_method(document: ClientMetadataDocument) -> str:
     for method in _METHODS:
         if method in declared:
             return method
-    raise DocumentInvalid(f"it must declare {' or '.join(_METHODS)} as its authentication method")
+    raise DocumentMethodUnknown(
+        f"it must declare {' or '.join(_METHODS)} as its authentication method"
+    )
 
 
-def _choose_keys(document: ClientMetadataDocument, method: str) -> str | None:
+def _choose_keys(document: ClientMetadataDocument, method: str) -> tuple[str | None, str | None]:
+    """The keys, and where they are kept: one of the two, or none if it needs none."""
     if document.jwks is not None and document.jwks_uri:
         raise DocumentInvalid("it must not have both jwks and jwks_uri")
-    if method == "private_key_jwt" and document.jwks is None and not document.jwks_uri:
+    needs_keys = method == "private_key_jwt"
+    if needs_keys and document.jwks is None and not document.jwks_uri:
         raise DocumentInvalid("it must have jwks or jwks_uri for private_key_jwt")
     try:
-        return None if document.jwks is None else read_jwks(document.jwks)
+        if document.jwks is not None:
+            return read_jwks(document.jwks), None
+        if document.jwks_uri:
+            check_web_uri(document.jwks_uri)
+            return None, document.jwks_uri
     except InvalidJwks as error:
         raise DocumentInvalid(f"its jwks {error}") from error
+    except InvalidUri as invalid:
+        if needs_keys:
+            raise DocumentInvalid(f"its jwks_uri {invalid}") from invalid
+    return None, None
 
 
 def _choose_grant_types(document: ClientMetadataDocument) -> tuple[str, ...]:
@@ -142,14 +149,3 @@ def _check_redirect_uris(document: ClientMetadataDocument, *, is_public: bool) -
         reason = check_redirect_uri(uri, is_public=is_public)
         if reason is not None:
             raise DocumentInvalid(f"its redirect_uris[{index}] {reason}")
-
-
-def _check_links(document: ClientMetadataDocument) -> None:
-    """Refuse a link that is no web page: `javascript:` would run on our pages (CIMD §9.6)."""
-    for name in _LINKS:
-        uri = getattr(document, name)
-        try:
-            if uri:
-                check_web_uri(uri)
-        except InvalidUri as invalid:
-            raise DocumentInvalid(f"its {name} {invalid}") from invalid

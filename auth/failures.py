@@ -119,12 +119,12 @@ def fail(server: AuthorizationServer, request: Request, error: PageError) -> Res
     code, description = _FOR_PROGRAMS.get(
         error.kind,
         (
-            str(error.details.get("error") or "invalid_request"),
+            "invalid_request",
             str(error.details.get("description") or "the request is not right"),
         ),
     )
     body = {
-        "error": code,
+        "error": error.details.get("error") or code,
         "error_description": description,
         "correlation_id": correlation_id(request.scope),
     }

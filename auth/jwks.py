@@ -6,7 +6,7 @@ from typing import Any
 
 from auth.document_cache import MAX_TTL, MIN_TTL, DocumentCache, Freshness, freshness
 from auth.json_documents import InvalidJson, read_json
-from auth.safe_fetch import DocumentInvalid, SafeFetcher
+from auth.safe_fetch import DocumentInvalid, SafeFetcher, noting_failure
 
 MAX_BYTES = 64 * 1024
 _MAX_KEYS = 20
@@ -27,9 +27,21 @@ def read_jwks(value: Any) -> str:
     for key in keys:
         if not isinstance(key, Mapping) or not isinstance(key.get("kty"), str):
             raise InvalidJwks("must have a key type (kty) in each of its keys")
-        if key["kty"] == "oct" or not _PRIVATE_MEMBERS.isdisjoint(key):
+        if _is_private(key):
             raise InvalidJwks("must not hold private or symmetric keys")
     return json.dumps({"keys": keys}, separators=(",", ":"))
+
+
+def has_private_keys(value: Any) -> bool:
+    """Whether somebody gave away a private or symmetric key in what should be a key set."""
+    keys = value.get("keys") if isinstance(value, Mapping) else None
+    return isinstance(keys, list) and any(map(_is_private, keys))
+
+
+def _is_private(key: Any) -> bool:
+    return isinstance(key, Mapping) and (
+        key.get("kty") == "oct" or not _PRIVATE_MEMBERS.isdisjoint(key)
+    )
 
 
 class JwksDocuments:
@@ -48,10 +60,11 @@ class JwksDocuments:
         return await self._cache.find(url, self._now(), MIN_TTL if anew else MAX_TTL)
 
     async def _load(self, url: str) -> tuple[str, Freshness]:
-        fetched = await self._fetcher.fetch(url, MAX_BYTES)
-        try:
-            return read_jwks(read_json(fetched.content)), freshness(fetched)
-        except InvalidJson as error:
-            raise DocumentInvalid(str(error)) from error
-        except InvalidJwks as error:
-            raise DocumentInvalid(f"it {error}") from error
+        with noting_failure("key set", url):
+            fetched = await self._fetcher.fetch(url, MAX_BYTES)
+            try:
+                return read_jwks(read_json(fetched.content)), freshness(fetched)
+            except InvalidJson as error:
+                raise DocumentInvalid(str(error)) from error
+            except InvalidJwks as error:
+                raise DocumentInvalid(f"it {error}") from error

@@ -13,8 +13,8 @@ def resource_of(settings: Settings, origin: Origin) -> str:
 def check_resource(resources: tuple[str, ...], resource: str) -> None:
     """Refuse a request for anything but this resource (RFC 8707 §2).
 
-    None named means this one. A slash at the end, the case of scheme and host, and the bare origin
-    (which older clients cached) are forgiven; a prefix is not.
+    None named means this one; named twice it is still one. A slash at the end, the case of scheme
+    and host, and the bare origin (which older clients cached) are forgiven; a prefix is not.
     """
     for named in resources:
         if named == resource:
@@ -26,5 +26,3 @@ def check_resource(resources: tuple[str, ...], resource: str) -> None:
         origin = "/".join(resource.split("/")[:3])
         if canonical not in {resource, origin}:
             raise InvalidTarget("the resource is not the MCP server of this authorization server")
-    if len(resources) > 1:
-        raise InvalidTarget("name one resource")

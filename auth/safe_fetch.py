@@ -6,11 +6,12 @@ decompression; a few seconds and a few kilobytes.
 """
 
 import asyncio
+import logging
 import re
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from contextlib import AsyncExitStack, aclosing
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, aclosing, contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
 from ipaddress import ip_address
@@ -40,6 +41,8 @@ _PORTS = {"https": 443, "http": 80}
 _OK = 200
 _GONE = frozenset({404, 410})
 
+logger = logging.getLogger("latchgate")
+
 
 class DocumentError(Exception):
     """A document of a client that we cannot go by.
@@ -64,6 +67,24 @@ class DocumentGone(DocumentUnreachable):
 
 class DocumentInvalid(DocumentError):
     """It was fetched, or need not be, and is not one that we accept: the client must change it."""
+
+    error = "invalid_client"
+
+
+class DocumentMethodUnknown(DocumentInvalid):
+    """The client wants to authenticate in no way that we know (CIMD §6)."""
+
+    error = "unauthorized_client"
+
+
+@contextmanager
+def noting_failure(kind: str, url: str) -> Iterator[None]:
+    """Tell the log, and nobody else, all that is known of why a document cannot be used."""
+    try:
+        yield
+    except DocumentError as error:
+        logger.info("%s %.256r cannot be used: %.512s", kind, url, error)
+        raise
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ OFFLINE_ACCESS = "offline_access"
 """Asked for by clients that want to refresh (OpenID Connect Core §11). Accepted, never needed:
 every client whose grant types include refresh_token gets one."""
 
-_SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+(?: [\x21\x23-\x5b\x5d-\x7e]+)*")
+_SCOPE = re.compile(r"[\x20\x21\x23-\x5b\x5d-\x7e]*")
 MAX_SCOPE = 2048
 
 
@@ -46,7 +46,7 @@ class ScopeCatalogue:
 
 
 def is_scope(scope: str) -> bool:
-    """Whether this is a scope by RFC 6749's alphabet: tokens with one space between."""
+    """Whether this is of RFC 6749's alphabet; more spaces than one between names are forgiven."""
     return len(scope) <= MAX_SCOPE and _SCOPE.fullmatch(scope) is not None
 
 

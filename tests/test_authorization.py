@@ -133,7 +133,7 @@ BAD_REQUESTS = [
     ({"request": "eyJ"}, "request_not_supported"),
     ({"request_uri": "https://evil.example/"}, "request_uri_not_supported"),
     ({"scope": "admin"}, "invalid_scope"),
-    ({"scope": "user  admin"}, "invalid_scope"),
+    ({"scope": "user\tadmin"}, "invalid_scope"),
     ({"scope": 'a"b'}, "invalid_scope"),
     ({"state": "x" * 4097}, "invalid_request"),
     ({"resource": "https://evil.example/mcp"}, "invalid_target"),
@@ -179,12 +179,30 @@ async def test_a_repeated_parameter_is_refused(world: World, name: str) -> None:
     assert redirected(answer)["error"] == "invalid_request"
 
 
-async def test_two_resources_are_refused(world: World) -> None:
+@pytest.mark.parametrize(
+    ("second", "error"),
+    [
+        (RESOURCE, "interaction_required"),
+        (f"{RESOURCE}/", "interaction_required"),
+        (ISSUER, "interaction_required"),
+        ("https://evil.example/mcp", "invalid_target"),
+    ],
+)
+async def test_two_resources_are_one_or_refused(world: World, second: str, error: str) -> None:
     request = authorization_request(await world.register())
-    answer = await (await world.signed_in()).get(
-        "/oauth/authorize", params=[*request.items(), ("resource", RESOURCE)]
+    answer = await world.http.get(
+        "/oauth/authorize",
+        params=[*request.items(), ("resource", second)],
+        headers={"Accept": "application/json"},
     )
-    assert redirected(answer)["error"] == "invalid_target"
+    assert error_of(answer) == (400, error)
+
+
+@pytest.mark.parametrize("scope", ["user ", " user", " user  user:write", " "])
+async def test_spaces_around_scopes_are_forgiven(world: World, scope: str) -> None:
+    request = authorization_request(await world.register(), scope=scope)
+    code = redirected(await (await world.signed_in()).allow(request))["code"]
+    assert code
 
 
 async def test_empty_parameters_are_absent_and_unknown_ones_ignored(world: World) -> None:

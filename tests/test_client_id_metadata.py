@@ -156,11 +156,8 @@ def test_what_a_document_leaves_out_has_the_widest_meaning() -> None:
             )
         ),
         ({"client_name": ...}, "client_name is missing"),
-        ({"client_name": ""}, "client_name must be"),
-        ({"client_name": "  "}, "client_name must be"),
-        ({"client_name": "x" * 101}, "client_name must be"),
-        ({"client_name": "a\u202eb"}, "client_name must be"),
-        ({"client_name": "a\nb"}, "client_name must be"),
+        ({"client_name": ""}, "client_name is empty"),
+        ({"client_name": " \u202e "}, "client_name is empty"),
         ({"client_name": ["x"]}, "client_name is missing or of the wrong type"),
         ({"redirect_uris": ...}, "redirect_uris is missing"),
         ({"redirect_uris": []}, "redirect_uris are empty"),
@@ -209,11 +206,13 @@ def test_what_a_document_leaves_out_has_the_widest_meaning() -> None:
         ({"jwks": {"keys": [PUBLIC_KEY, {**PUBLIC_KEY, "d": "x"}]}}, "private"),
         ({"jwks": {"keys": [{"kty": "oct", "kid": "x"}]}}, "private"),
         ({"jwks": "x"}, "jwks is missing or of the wrong type"),
-        ({"jwks_uri": "http://c.example/jwks.json"}, "jwks_uri must use https"),
-        ({"logo_uri": "javascript:alert(1)"}, "logo_uri must"),
-        ({"client_uri": "http://c.example"}, "client_uri must use https"),
-        ({"tos_uri": "data://x/y"}, "tos_uri must"),
-        ({"policy_uri": "https://u@c.example/"}, "policy_uri must not"),
+        (
+            {
+                "token_endpoint_auth_method": "private_key_jwt",
+                "jwks_uri": "http://c.example/jwks.json",
+            },
+            "jwks_uri must use https",
+        ),
         ({"grant_types": ["client_credentials"]}, "include authorization_code"),
         ({"grant_types": "authorization_code"}, "grant_types is missing or of the wrong type"),
         ({"response_types": ["token"]}, "include code"),
@@ -223,6 +222,22 @@ def test_what_a_document_leaves_out_has_the_widest_meaning() -> None:
 def test_a_document_that_breaks_a_rule_is_invalid(changes: dict[str, Any], reason: str) -> None:
     with pytest.raises(DocumentInvalid, match=reason):
         read_client_metadata_document(document(**changes), URL)
+
+
+@pytest.mark.parametrize(
+    "uri", ["javascript:alert(1)", "http://c.example", "data://x/y", "https://u@c.example/", 7, []]
+)
+def test_a_link_that_is_of_no_use_is_left_out(uri: object) -> None:
+    unused = {"tos_uri": uri, "policy_uri": uri}
+    client = read_client_metadata_document(
+        document(client_uri=uri, logo_uri=uri, jwks_uri="javascript:alert(1)", **unused), URL
+    )
+    assert client == read_client_metadata_document(document(), URL)
+
+
+def test_a_name_is_kept_as_far_as_it_can_be_shown() -> None:
+    client = read_client_metadata_document(document(client_name=" a\u202eb\nc" + "x" * 200), URL)
+    assert client.client_name == "ab c" + "x" * 95 + "…"
 
 
 @pytest.mark.parametrize(

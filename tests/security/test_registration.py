@@ -73,8 +73,12 @@ async def test_a_link_leads_to_the_web_and_we_never_follow_it(
     world: World, name: str, url: str
 ) -> None:
     """Without it a page of ours shows a script, or our server asks inside its own network."""
-    response = await world.http.post("/oauth/register", json=registration(**{name: url}))
-    assert error_of(response) == (400, "invalid_client_metadata")
+    client = await world.register(**{name: url})
+    assert name not in client
+    browser = await world.signed_in()
+    page = await browser.get("/oauth/authorize", params=authorization_request(client))
+    assert page.status_code == 200
+    assert url not in page.text
 
 
 async def test_a_body_without_length_is_cut_off(world: World) -> None:
