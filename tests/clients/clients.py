@@ -35,6 +35,8 @@ class Kind:
     start: Start
     step_up: CannotStepUp | None = None
     can_revoke: bool = False
+    has_document: bool = True
+    """Whether it has an option for a metadata document of its own."""
 
 
 def _python(file: str, *arguments: str) -> Start:
@@ -81,7 +83,7 @@ KINDS = [
     Kind("MCP Inspector CLI, 2025-11-25", _inspector("legacy"), _ONLY_REFRESHES),
     Kind("mcp-remote", _mcp_remote),
     Kind("FastMCP client", _python("fastmcp_client.py")),
-    Kind("openid-client", _node("openid_client.mjs"), can_revoke=True),
-    Kind("oauth4webapi", _node("oauth4webapi.mjs"), can_revoke=True),
-    Kind("Authlib", _python("authlib_client.py"), can_revoke=True),
+    Kind("openid-client", _node("openid_client.mjs"), can_revoke=True, has_document=False),
+    Kind("oauth4webapi", _node("oauth4webapi.mjs"), can_revoke=True, has_document=False),
+    Kind("Authlib", _python("authlib_client.py"), can_revoke=True, has_document=False),
 ]

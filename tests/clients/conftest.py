@@ -13,6 +13,7 @@ Step = Callable[[str, str], AbstractContextManager[Outcome]]
 
 STEPS = (
     "connect",
+    "document",
     "expiry",
     "step-up",
     "restart, memory",

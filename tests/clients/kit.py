@@ -142,6 +142,8 @@ class Scene:
     folder: Path
     server: Latchgate
     person: Person
+    client_metadata_url: str = ""
+    """Where the client's own document stands, if it is to describe itself by one."""
     client_log: Path = field(init=False)
 
     def __post_init__(self) -> None:
@@ -154,7 +156,8 @@ class Scene:
         home.mkdir(exist_ok=True)
         kept = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
         path = f"{NODE.parent}{os.pathsep}{kept.get('PATH', '')}"
-        return kept | {"PATH": path, "HOME": str(home)} | self.person.environment
+        document = {"CLIENT_METADATA_URL": self.client_metadata_url}
+        return kept | {"PATH": path, "HOME": str(home)} | document | self.person.environment
 
     @property
     def story(self) -> str:
@@ -234,6 +237,8 @@ class Inspector:
             "--callback-url": f"http://127.0.0.1:{free_port()}/oauth/callback",
             "--format": "json",
         }
+        if self.scene.client_metadata_url:
+            options["--client-metadata-url"] = self.scene.client_metadata_url
         # Without a terminal it would open no browser, without a key ring it would forget.
         surroundings = {"MCP_AUTO_OPEN_ENABLED": "true", "MCP_INSPECTOR_SECRET_STORE": "file"}
         done = subprocess.run(  # noqa: S603 - a program we installed

@@ -1,9 +1,12 @@
 """Real clients, as people use them: connect, call, expire, refresh, step up, outlive restarts."""
 
+import json
 import re
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,6 +21,18 @@ Step = Callable[[str, str], AbstractContextManager[Outcome]]
 TTL = 3
 LATER = TTL + 1.2
 """A client counts from when it got the token, and may round up."""
+DOCUMENT: dict[str, Any] = {
+    "client_id": "https://client.example/metadata.json",
+    "client_name": "A client with a document",
+    "redirect_uris": [
+        f"http://{host}{path}"
+        for host in ("127.0.0.1", "localhost")
+        for path in ("/callback", "/oauth/callback")
+    ],
+    "grant_types": ["authorization_code", "refresh_token"],
+    "token_endpoint_auth_method": "none",
+}
+"""Pinned at the server, since nothing stands at that address."""
 FILE = "sqlite:///latchgate.db"
 
 every_client = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
@@ -41,6 +56,26 @@ def test_a_token_that_expires_is_refreshed_even_by_a_server_that_started_since(
             assert client.call("get_user_data")["username"] == "admin"
             assert tokens_given(scene) > before
             assert len(scene.person.visits) == 1
+
+
+@pytest.mark.parametrize(
+    "kind", [kind for kind in KINDS if kind.has_document], ids=lambda kind: kind.name
+)
+def test_a_client_that_describes_itself_never_registers(
+    kind: Kind, new_scene: NewScene, step: Step, tmp_path: Path
+) -> None:
+    pin = tmp_path / "document.json"
+    pin.write_text(json.dumps(DOCUMENT))
+    scene = new_scene(ACCESS_TOKEN_TTL=str(TTL), CLIENT_METADATA_PINS=str(pin))
+    scene.client_metadata_url = DOCUMENT["client_id"]
+    with kind.start(scene) as client, step(kind.name, "document"):
+        assert client.call("get_user_data")["username"] == "admin"
+        before = tokens_given(scene)
+        time.sleep(LATER)
+        assert client.call("get_user_data")["username"] == "admin"
+        assert tokens_given(scene) > before
+        assert [visit["client_id"] for visit in scene.person.visits] == [DOCUMENT["client_id"]]
+        assert scene.server.requests("/oauth/register") == []
 
 
 @every_client

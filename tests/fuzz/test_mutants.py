@@ -61,7 +61,10 @@ MUTANTS = [
         "",
     ),
     Mutant(
-        "a refresh may widen", refresh_token._narrow, "not set(names) <= set(grant.scopes)", "False"
+        "a refresh may widen",
+        refresh_token._narrow,
+        "tuple(name for name in grant.scopes if name in names)",
+        "tuple(names)",
     ),
     Mutant(
         "a repetition is given to whoever asks for more",

@@ -1,6 +1,7 @@
 """FastMCP's client, which opens the browser itself: `fastmcp_client.py URL`."""
 
 import asyncio
+import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -24,7 +25,9 @@ async def connect(url: str, auth: OAuth) -> AsyncIterator[Verbs]:
 
 
 def main(url: str) -> None:
-    asyncio.run(obey(partial(connect, url, OAuth(url, token_storage=MemoryStore()))))
+    document = os.environ["CLIENT_METADATA_URL"] or None
+    auth = OAuth(url, token_storage=MemoryStore(), client_metadata_url=document)
+    asyncio.run(obey(partial(connect, url, auth)))
 
 
 if __name__ == "__main__":

@@ -15,7 +15,9 @@ from mcp.client.stdio import stdio_client
 
 @asynccontextmanager
 async def connect(node: str, proxy: str, url: str) -> AsyncIterator[Verbs]:
-    server = StdioServerParameters(command=node, args=[proxy, url], env=dict(os.environ))
+    document = os.environ["CLIENT_METADATA_URL"]
+    arguments = [proxy, url, *(["--client-metadata-url", document] if document else [])]
+    server = StdioServerParameters(command=node, args=arguments, env=dict(os.environ))
     async with Client(stdio_client(server), mode="legacy") as client:
 
         async def call(tool: str, arguments: dict[str, Any]) -> Any:

@@ -1,6 +1,7 @@
 """The official Python SDK 1.x: `python_sdk_1.py URL`."""
 
 import asyncio
+import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -64,7 +65,14 @@ async def main(url: str) -> None:
     metadata = OAuthClientMetadata(
         client_name="Python SDK 1.x", redirect_uris=[AnyUrl(callback.redirect_uri)]
     )
-    provider = OAuthClientProvider(url, metadata, Memory(), callback.open_browser, arrived)
+    provider = OAuthClientProvider(
+        url,
+        metadata,
+        Memory(),
+        callback.open_browser,
+        arrived,
+        client_metadata_url=os.environ["CLIENT_METADATA_URL"] or None,
+    )
     await obey(partial(connect, url, provider))
 
 

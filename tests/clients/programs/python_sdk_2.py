@@ -1,6 +1,7 @@
 """The official Python SDK 2.x: `python_sdk_2.py URL auto|legacy`."""
 
 import asyncio
+import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -69,7 +70,14 @@ async def main(url: str, mode: str) -> None:
     metadata = OAuthClientMetadata(
         client_name="Python SDK 2.x", redirect_uris=[AnyUrl(callback.redirect_uri)]
     )
-    provider = OAuthClientProvider(url, metadata, Memory(), callback.open_browser, arrived)
+    provider = OAuthClientProvider(
+        url,
+        metadata,
+        Memory(),
+        callback.open_browser,
+        arrived,
+        client_metadata_url=os.environ["CLIENT_METADATA_URL"] or None,
+    )
     await obey(partial(connect, url, mode, provider))
 
 

@@ -22,6 +22,10 @@ class Provider {
     return this.#callback.redirectUri;
   }
 
+  get clientMetadataUrl() {
+    return process.env.CLIENT_METADATA_URL || undefined;
+  }
+
   get clientMetadata() {
     return {
       client_name: this.#name,
