@@ -8,13 +8,15 @@ from urllib.parse import unquote_plus, urlencode
 from auth.uris import LOOPBACK_HOSTS, MAX_PORT, InvalidUri, Uri, check_web_uri, split_uri
 
 # Schemes that run code, open local files or other programs, or belong to a protocol: none is an
-# application waiting for a code (RFC 7591 §5, RFC 8252 §7.1).
+# application waiting for a code (RFC 7591 §5, RFC 8252 §7.1). Nor is a browser's own: it opens
+# whatever page stands behind it.
 _FORBIDDEN_SCHEME = re.compile(
-    r"about|android-app|blob|brave|cap|chrome(-devtools|-untrusted)?|cid|content|data|devtools|edge"
-    r"|feed|file|filesystem|ftps?|git|gopher|hcp|imaps?|intent|ircs?|its|jar|javascript|ldaps?"
-    r"|livescript|mailto|mhtml|mid|mk|mms|mocha|ms-(appdata|appx(-web)?|its|msdt|officecmd)|news"
-    r"|nfs|nntps?|opera|pop|res|resource|rtsp|search-ms|sftp|shell|sips?|smb|sms|ssh|tag|tel|telnet"
-    r"|udp|urn|vbscript|view-source|wais|wss?|wyciwyg"
+    r"about|android-app|blob|brave(-.*)?|cap|chrome(-devtools|-untrusted)?|cid|content|data"
+    r"|devtools|edge|feed|file|filesystem|firefox(-.*)?|ftps?|git|googlechromes?|gopher|hcp|imaps?"
+    r"|intent|ircs?|its|jar|javascript|ldaps?|livescript|mailto|mhtml|microsoft-edge(-.*)?|mid|mk"
+    r"|mms|mocha|ms-.*|news|nfs|nntps?|opera(-.*)?|pop|res|resource|rtsp|search(-ms)?|sftp|shell"
+    r"|sips?|smb|sms|ssh|tag|tel|telnet|touch-https?|udp|urn|vbscript|view-source|wais|wss?"
+    r"|wyciwyg|x-safari-https?"
 )
 
 _LOOPBACK = re.compile(

@@ -101,6 +101,10 @@ class RequireBearerToken:
             logger.error("could not verify a token: %s", error)  # noqa: TRY400 - no traceback
             self._note_refusal("unavailable", 503)
             return unavailable(error.retry_after)
+        if token is None and b" " in presented:
+            # RFC 6750 §3.1; looked at here, where no good token comes by.
+            self._note_refusal("malformed_authorization", 400)
+            return self._challenges(origin).invalid_request
         if token is None:
             self._note_refusal("unknown_token", 401)
             logger.info("refused a token: unknown, expired or revoked")

@@ -92,7 +92,7 @@ class Challenges:
         no_token = "An access token is needed: get one where resource_metadata says."
         # One body for every kind of bad token: it tells nobody which tokens exist.
         invalid_token = "The access token is not valid here, or not any more: get a new one."
-        invalid_request = "Send exactly one Authorization header."
+        invalid_request = "Send exactly one Authorization header, with one token in it."
         return cls(
             # No credentials, no error code (RFC 6750 §3.1): nothing has gone wrong yet.
             refusal(401, None, no_token, www_authenticate=challenge(origin, scopes)),

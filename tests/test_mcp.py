@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from typing import Any
 
+import anyio
 import httpx2
 import pytest
 from mcp.client.context import ClientRequestContext
@@ -230,6 +231,20 @@ async def test_a_session_that_was_deleted_is_gone(gate: Gate) -> None:
     headers = session | {"Authorization": f"Bearer {GOOD}"}
     assert (await gate.http.delete("/mcp", headers=headers)).status_code == 200
     assert (await gate.post(rpc("tools/list"), **session)).status_code == 404
+
+
+async def test_a_session_that_lies_idle_is_forgotten(clock: Clock) -> None:
+    mcp = create_mcp_server(Records())
+    async with serving(clock, mcp) as gate:
+        assert mcp.session_manager.session_idle_timeout == 30 * 60
+        mcp.session_manager.session_idle_timeout = 0.01
+        session = await gate.open_session()
+        is_known = True
+        with anyio.fail_after(5):
+            while is_known:  # noqa: ASYNC110 - the SDK tells nobody, and has a clock of its own
+                await anyio.sleep(0.02)
+                is_known = (await gate.post(rpc("ping"), **session)).status_code == 200
+        assert (await gate.post(rpc("ping"), **session)).status_code == 404
 
 
 async def test_the_stateless_protocol_knows_no_sessions(gate: Gate) -> None:

@@ -80,8 +80,33 @@ async def test_the_metadata_promises_nothing_that_is_not_there(world: World) -> 
             "device_authorization_endpoint",
             "pushed_authorization_request_endpoint",
             "dpop_signing_alg_values_supported",
+            "authorization_grant_profiles_supported",
         }
     )
+    resource = (await world.http.get("/.well-known/oauth-protected-resource")).json()
+    assert resource.keys().isdisjoint(
+        {"dpop_signing_alg_values_supported", "dpop_bound_access_tokens_required", "jwks_uri"}
+    )
+
+
+@pytest.mark.parametrize(
+    "grant_type",
+    [
+        "urn:ietf:params:oauth:grant-type:jwt-bearer",
+        "urn:ietf:params:oauth:grant-type:saml2-bearer",
+        "urn:ietf:params:oauth:grant-type:device_code",
+        "urn:ietf:params:oauth:grant-type:token-exchange",
+        "password",
+        "implicit",
+    ],
+)
+async def test_no_other_grant_is_offered_or_given(world: World, grant_type: str) -> None:
+    document = (await world.http.get(METADATA)).json()
+    assert grant_type not in document["grant_types_supported"]
+    client = await world.register(grant_types=["authorization_code", grant_type])
+    assert grant_type not in client["grant_types"]
+    form = {"grant_type": grant_type, "assertion": "a.b.c", "client_id": client["client_id"]}
+    assert error_of(await world.token(form)) == (400, "unsupported_grant_type")
 
 
 @pytest.mark.parametrize(

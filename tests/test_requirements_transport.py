@@ -4,11 +4,14 @@ The fixture of the official conformance runner is the server: it has a tool for 
 """
 
 import json
+import re
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
+import uvicorn
 
 from tests.asgi_stream import StreamingTransport
 from tests.clock import Clock
@@ -50,6 +53,12 @@ def code_of(answer: httpx2.Response) -> tuple[int, int]:
     """The status of an answer that is an error, and the error's JSON-RPC code."""
     [message] = events(answer)
     return answer.status_code, message["error"]["code"]
+
+
+def test_on_ones_own_machine_nobody_else_is_listened_to() -> None:
+    assert uvicorn.Config("combined_app:app").host == "127.0.0.1"
+    makefile = (Path(__file__).parent.parent / "Makefile").read_text()
+    assert re.search(r"^HOST = 127\.0\.0\.1$", makefile, re.MULTILINE)
 
 
 # Requests of 2026-07-28
