@@ -241,7 +241,7 @@ async def test_a_session_that_lies_idle_is_forgotten(clock: Clock) -> None:
         session = await gate.open_session()
         is_known = True
         with anyio.fail_after(5):
-            while is_known:  # noqa: ASYNC110 - the SDK tells nobody, and has a clock of its own
+            while is_known:  # the SDK tells nobody, and has a clock of its own
                 await anyio.sleep(0.02)
                 is_known = (await gate.post(rpc("ping"), **session)).status_code == 200
         assert (await gate.post(rpc("ping"), **session)).status_code == 404
