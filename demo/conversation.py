@@ -1,5 +1,6 @@
 """HTTP exchanges, each told as it happens; failures of the connection in words."""
 
+import asyncio
 import ssl
 from collections.abc import Mapping
 from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -14,6 +15,7 @@ from origins import is_loopback_host
 
 TIMEOUT = 30.0
 BODY_LIMIT = 1 << 20
+EVENT_STREAM = "text/event-stream"
 
 _DIRECT = {f"all://{host}": None for host in ("127.0.0.1", "localhost", "[::1]")}
 """Loopback is never reached through a proxy."""
@@ -78,18 +80,28 @@ def new_http_client(
 async def exchange(
     http: httpx2.AsyncClient, method: str, url: str, **request: Any
 ) -> httpx2.Response:
-    """One request and its whole answer, a megabyte at most. Raises StepFailed when none comes."""
+    """One request and its whole answer, a megabyte at most; of a stream of events only the head.
+
+    All of it takes no longer than the client waits for a read. Raises StepFailed when none comes.
+    """
+    body = bytearray()
     try:
-        async with http.stream(method, url, **request) as response:
-            body = bytearray()
-            async for chunk in response.aiter_bytes():
-                body += chunk
-                if len(body) > BODY_LIMIT:
-                    raise StepFailed(f"the answer of {without_query(url)} is over a megabyte")
-    except httpx2.HTTPError as error:
+        async with (
+            asyncio.timeout(http.timeout.read),
+            http.stream(method, url, **request) as response,
+        ):
+            if not response.headers.get("content-type", "").startswith(EVENT_STREAM):
+                async for chunk in response.aiter_bytes():
+                    body += chunk
+                    if len(body) > BODY_LIMIT:
+                        raise StepFailed(f"the answer of {without_query(url)} is over a megabyte")
+    except (httpx2.InvalidURL, httpx2.UnsupportedProtocol) as error:
+        raise StepFailed(
+            f"{without_query(url)!r} is no URL that can be asked: {error}",
+            remedy="write it whole, such as https://mcp.example.com/mcp",
+        ) from error
+    except (httpx2.HTTPError, TimeoutError) as error:
         raise unreachable(url, error) from error
-    except httpx2.InvalidURL as error:
-        raise StepFailed(f"{without_query(url)} is not a URL: {error}") from error
     return httpx2.Response(
         response.status_code,
         headers=[
@@ -114,9 +126,11 @@ def unreachable(url: str, error: Exception) -> StepFailed:
             remedy="serve the whole certificate chain for this very host name, not expired; "
             "every client verifies it",
         )
-    if isinstance(error, httpx2.TimeoutException):
-        return StepFailed(f"{host} did not answer in time", remedy="is the server overloaded?")
-    remedy = "start it (make run)" if is_loopback_host(host) else "check the name, port and proxy"
+    if isinstance(error, (httpx2.TimeoutException, TimeoutError)):
+        return StepFailed(
+            f"{without_query(url)} did not answer in time", remedy="is the server overloaded?"
+        )
+    remedy = "start it (ours: make run)" if is_loopback_host(host) else "check name, port and proxy"
     return StepFailed(f"cannot reach {host}: {str(error) or type(error).__name__}", remedy=remedy)
 
 

@@ -3,12 +3,13 @@
     python -m demo.doctor URL [--json] [--register]
 
 Works against any MCP server. Exit codes: 0 nothing keeps a client away, 1 something does,
-130 interrupted.
+130 interrupted, 141 nobody reads what is found.
 """
 
 import argparse
 import asyncio
 import json
+import os
 import sys
 import time
 from collections import Counter
@@ -19,7 +20,7 @@ from typing import TextIO
 import httpx2
 
 from demo.checks.browsers import check_preflights, check_readable
-from demo.checks.deployment import Deployment, first_look
+from demo.checks.deployment import Deployment, find_endpoint, first_look
 from demo.checks.endpoint import (
     check_bad_token,
     check_challenge,
@@ -51,6 +52,7 @@ REGISTRATIONS: tuple[str, tuple[Check, ...]] = ("Registrations", (check_registra
 
 TIMEOUT = 10.0
 INTERRUPTED = 130
+BROKEN_PIPE = 141
 
 _MARKS = {Verdict.OK: "✓", Verdict.WARNING: "!", Verdict.FAILURE: "✗"}
 _COLORS = {Verdict.OK: "32", Verdict.WARNING: "33", Verdict.FAILURE: "31;1"}
@@ -64,23 +66,30 @@ async def examine(
     *,
     now: Callable[[], float] = time.time,
     registers: bool = False,
+    patience: float = TIMEOUT,
 ) -> AsyncIterator[Section]:
-    """Every section of questions with what was found. Only the first if nobody answers."""
-    http = new_http_client(transport, timeout=TIMEOUT)
+    """Every section of questions with what was found. Only the first if nobody answers.
+
+    `patience` is how many seconds an answer may take.
+    """
+    http = new_http_client(transport, timeout=patience)
     async with http:
         try:
-            deployment = await first_look(url, http, now)
+            endpoint = await find_endpoint(url, http)
+            deployment = await first_look(endpoint, http, now)
         except StepFailed as failure:
             yield "Reach", [Question("it answers").failure(failure.reason, failure.remedy)]
             return
+        yield "The URL", [Question("examining", "whoever typed it").ok(endpoint)]
         for title, checks in (*CHECKS, *([REGISTRATIONS] if registers else [])):
             findings: list[Finding] = []
             for check in checks:
                 try:
-                    findings += [finding async for finding in check(deployment)]
+                    async for finding in check(deployment):
+                        findings.append(finding)  # noqa: PERF401 - kept if a later one fails
                 except StepFailed as failure:
-                    asked = (check.__doc__ or check.__name__).strip()
-                    findings.append(Question(asked).failure(failure.reason, failure.remedy))
+                    answered = Question("every question is answered")
+                    findings.append(answered.failure(failure.reason, failure.remedy))
             yield title, findings
 
 
@@ -113,6 +122,7 @@ async def report(
         findings += section[1]
         if not as_json:
             show(section, out, color=color)
+            out.flush()
     counts = Counter(finding.verdict for finding in findings)
     if as_json:
         listed = [asdict(finding) | {"verdict": finding.verdict.value} for finding in findings]
@@ -124,6 +134,7 @@ async def report(
             f"{counts[Verdict.FAILURE]} that keep clients away",
             file=out,
         )
+    out.flush()
     return 1 if counts[Verdict.FAILURE] else 0
 
 
@@ -134,7 +145,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("url", help="the MCP endpoint, as people type it")
+    parser.add_argument("url", help="the MCP endpoint, or its origin, as people type it")
     parser.add_argument("--json", action="store_true", help="the findings as one JSON document")
     parser.add_argument(
         "--register",
@@ -151,6 +162,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
     except KeyboardInterrupt:
         return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read along has seen enough. What is still in the buffer goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 """The doctor on broken servers: it names what is wrong, and what mends it."""
 
+import asyncio
 import io
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from email.utils import formatdate
 from typing import Any
 
@@ -137,7 +138,7 @@ async def test_a_catch_all_route_over_an_open_endpoint(question: str, words: str
 @pytest.mark.parametrize(
     ("question", "verdict", "words"),
     [
-        ("https on port 443", Verdict.WARNING, "TLS proxy"),
+        ("https on port 443", Verdict.OK, ""),
         ("the clock is right", Verdict.WARNING, "send Date"),
         ("/mcp/ answers as /mcp does", Verdict.FAILURE, "clients do not follow it"),
         ("it answers as localhost too", Verdict.WARNING, "host that was called"),
@@ -223,8 +224,9 @@ async def test_ours_is_as_every_client_wants_it(world: World) -> None:
     findings = await ask(world.app, clock=world.clock, registers=True)
 
     doubtful = {name for name, found in findings.items() if found.verdict is not Verdict.OK}
-    # In one process there is neither TLS nor a server that adds the Date header.
-    assert doubtful == {"https on port 443", "the clock is right"}
+    # In one process there is no server that adds the Date header.
+    assert doubtful == {"the clock is right"}
+    assert findings["https on port 443"].seen == "not needed: only this machine can reach it"
 
 
 async def test_ours_under_a_public_url_has_nothing_to_mend(clock: Clock) -> None:
@@ -257,11 +259,121 @@ async def test_hosted_clients_come_over_tls_to_port_443(url: str) -> None:
 
 
 async def test_an_endpoint_at_the_root_has_no_slash_to_spare() -> None:
-    assert not [
-        question
-        for question in await ask(unprotected(), "https://mcp.example.com/")
-        if "answers as" in question
-    ]
+    app = serving({"/": lambda _: Response(status_code=401)})
+    findings = await ask(app, "https://mcp.example.com/")
+
+    assert findings["examining"].seen == "https://mcp.example.com/"
+    assert not [question for question in findings if "answers as" in question]
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:8000", "http://localhost:8000/"])
+async def test_the_bare_origin_leads_to_the_endpoint(world: World, url: str) -> None:
+    findings = await ask(world.app, url, world.clock)
+
+    assert findings["examining"].seen == f"{url.removesuffix('/')}/mcp"
+    doubtful = {name for name, found in findings.items() if found.verdict is not Verdict.OK}
+    assert doubtful == {"the clock is right"}
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "examined"),
+    [
+        ("/mcp", 401, "http://127.0.0.1:8000/mcp"),
+        ("/mcp", 200, "http://127.0.0.1:8000/mcp"),
+        ("/mcp", 405, "http://127.0.0.1:8000"),
+        ("/sse", 401, "http://127.0.0.1:8000"),
+    ],
+)
+async def test_without_metadata_the_endpoint_is_where_most_have_it(
+    path: str, status: int, examined: str
+) -> None:
+    app = serving({path: lambda _: Response(status_code=status)})
+
+    assert (await ask(app, "http://127.0.0.1:8000"))["examining"].seen == examined
+
+
+@pytest.mark.parametrize(
+    "resource", ["https://127.0.0.1:8000/mcp", "http://elsewhere.example/mcp", None]
+)
+async def test_a_resource_elsewhere_is_not_examined(resource: str | None) -> None:
+    metadata = {"resource": resource}
+    app = serving({"/.well-known/oauth-protected-resource": lambda _: JSONResponse(metadata)})
+
+    findings = await ask(app, "http://127.0.0.1:8000")
+
+    assert [*findings] == ["it answers"]
+    assert f"{resource} as its resource" in findings["it answers"].seen
+
+
+@pytest.mark.parametrize("url", ["", "127.0.0.1:8000", "ftp://127.0.0.1", "https://[::1/mcp"])
+async def test_what_is_no_url_is_said_to_be_none(url: str) -> None:
+    ((_, (finding,)),) = [section async for section in examine(url)]
+
+    assert finding.seen.startswith(
+        (f"{url!r} is no URL that can be asked: ", f"{url!r} is not a URL")
+    )
+
+
+@pytest.mark.parametrize("status", [403, 421])
+async def test_who_is_refused_by_name_is_told_so_and_nothing_else(status: int) -> None:
+    app = serving({"/{path:path}": lambda _: Response(status_code=status)})
+
+    findings = await ask(app, "https://mcp.example.com/mcp")
+
+    remedies = {found.remedy for found in findings.values() if found.seen.startswith(str(status))}
+    assert len(remedies) == 1
+    assert "allowed hosts" in remedies.pop()
+    assert len(findings) > 10
+
+
+class Endless(httpx2.AsyncByteStream):
+    """A body that never ends, and says nothing more after its first words."""
+
+    def __init__(self) -> None:
+        self.is_closed = False
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield b": a comment\n\n"
+        await asyncio.Event().wait()
+
+    async def aclose(self) -> None:
+        self.is_closed = True
+
+
+async def test_a_stream_of_events_is_an_answer_that_need_not_end() -> None:
+    bodies: list[Endless] = []
+
+    def open_to_all(request: httpx2.Request) -> httpx2.Response:
+        if request.url.path != "/mcp":
+            return httpx2.Response(404)
+        bodies.append(Endless())
+        headers = {"Content-Type": "text/event-stream; charset=utf-8"}
+        return httpx2.Response(200, headers=headers, stream=bodies[-1])
+
+    transport = httpx2.MockTransport(open_to_all)
+    sections = [section async for section in examine(URL, transport, now=Clock())]
+
+    findings = {finding.question: finding for _, found in sections for finding in found}
+    finding = findings["GET without a token gets 401"]
+    assert (finding.verdict, finding.seen) == (Verdict.FAILURE, "200 OK, text/event-stream")
+    assert "nothing is protected" in finding.remedy
+    assert all(body.is_closed for body in bodies)
+
+
+async def test_what_was_found_is_kept_when_a_later_question_has_no_answer() -> None:
+    def dripping(request: httpx2.Request) -> httpx2.Response:
+        if request.method == "GET" and request.url.path == "/mcp":
+            return httpx2.Response(200, stream=Endless())
+        return httpx2.Response(401)
+
+    transport = httpx2.MockTransport(dripping)
+    sections = examine(URL, transport, now=Clock(), patience=0.05)
+    (endpoint,) = [found async for title, found in sections if title == "The MCP endpoint"]
+
+    assert endpoint[0].question == "POST initialize without a token gets 401"
+    assert endpoint[0].verdict is Verdict.OK
+    (unanswered,) = (found for found in endpoint if found.question == "every question is answered")
+    assert unanswered.seen == "http://127.0.0.1:8000/mcp did not answer in time"
 
 
 async def test_the_table_says_who_cannot_connect_and_what_to_do() -> None:

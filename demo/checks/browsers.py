@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Iterable
 
 import httpx2
 
-from demo.checks.deployment import INSPECTOR, Deployment, seen
+from demo.checks.deployment import INSPECTOR, Deployment, remedy_for, seen
 from demo.checks.finding import Finding, Question
 from demo.discovery import PROTECTED_RESOURCE, authorization_server_metadata_urls
 
@@ -74,7 +74,11 @@ async def check_readable(deployment: Deployment) -> AsyncIterator[Finding]:
     if not _allows_origin(response):
         yield question.failure(
             f"{seen(response)}, no Access-Control-Allow-Origin",
-            "send Access-Control-Allow-Origin on errors too: the CORS layer has to be outermost",
+            remedy_for(
+                response,
+                "send Access-Control-Allow-Origin on errors too: the CORS layer has to be "
+                "outermost",
+            ),
         )
         return
     exposed = _words(response, "access-control-expose-headers")
@@ -104,7 +108,7 @@ def _judge_preflight(
     question: Question, response: httpx2.Response, headers: Iterable[str]
 ) -> Finding:
     if not response.is_success:
-        return question.failure(seen(response), FIRST)
+        return question.failure(seen(response), remedy_for(response, FIRST))
     if not _allows_origin(response):
         return question.failure(f"{seen(response)}, no Access-Control-Allow-Origin", FIRST)
     allowed = _words(response, "access-control-allow-headers")

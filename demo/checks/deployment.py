@@ -10,6 +10,7 @@ from demo.conversation import exchange, json_object
 from demo.discovery import (
     authorization_server_metadata_urls,
     bearer_challenge,
+    origin_of,
     protected_resource_metadata_urls,
     split_url,
 )
@@ -19,6 +20,13 @@ from origins import is_loopback_host
 
 INSPECTOR = "http://localhost:6274"
 """The origin of the MCP Inspector's page: the browser client that everybody tries."""
+
+USUAL_PATH = "/mcp"
+
+HOST_REFUSED = (
+    "the server, or what stands before it, refuses this Host or Origin: add the name to its "
+    "allowed hosts, or set its public URL to the address that clients use"
+)
 
 Document = Mapping[str, Any]
 
@@ -72,9 +80,31 @@ class Deployment:
         return url if isinstance(url, str) else None
 
 
+async def find_endpoint(url: str, http: httpx2.AsyncClient) -> str:
+    """The MCP endpoint that is meant by a URL without a path, or else the URL itself.
+
+    The metadata at the origin names it; without metadata it is where most servers have it. Raises
+    StepFailed if the metadata leads to another origin: whoever typed the URL did not mean that.
+    """
+    origin, path = split_url(url)
+    if path.strip("/") or (await _greeted(http, url)).status_code == httpx2.codes.UNAUTHORIZED:
+        return url
+    if document := await _first_document(http, protected_resource_metadata_urls(origin)):
+        resource = str(document.get("resource"))
+        if origin_of(resource) != origin_of(url):
+            raise StepFailed(
+                f"{url} names {resource} as its resource, which is another origin",
+                remedy="ask about the whole URL of the MCP endpoint, by the name it gives itself",
+            )
+        return resource
+    answer = await _greeted(http, origin + USUAL_PATH)
+    is_missing = answer.status_code in {httpx2.codes.NOT_FOUND, httpx2.codes.METHOD_NOT_ALLOWED}
+    return url if is_missing else origin + USUAL_PATH
+
+
 async def first_look(url: str, http: httpx2.AsyncClient, now: Callable[[], float]) -> Deployment:
     """Ask as a client would, once, and keep what came. Raises StepFailed if nobody answers."""
-    refusal = await exchange(http, "POST", url, json=HANDSHAKE.message, headers=HANDSHAKE.headers)
+    refusal = await _greeted(http, url)
     challenge = bearer_challenge(refusal.headers.get_list("www-authenticate"))
     named = (challenge or {}).get("resource_metadata")
     resource = await _first_document(http, protected_resource_metadata_urls(url, named))
@@ -83,6 +113,10 @@ async def first_look(url: str, http: httpx2.AsyncClient, now: Callable[[], float
     issuer = servers[0] if isinstance(servers, list) and is_named else split_url(url)[0]
     server = await _first_document(http, authorization_server_metadata_urls(issuer))
     return Deployment(url, http, now, refusal, challenge, resource, issuer, server)
+
+
+async def _greeted(http: httpx2.AsyncClient, url: str) -> httpx2.Response:
+    return await exchange(http, "POST", url, json=HANDSHAKE.message, headers=HANDSHAKE.headers)
 
 
 async def _first_document(http: httpx2.AsyncClient, urls: list[str]) -> Document | None:
@@ -104,6 +138,12 @@ def seen(response: httpx2.Response) -> str:
     elif media_type := media_type_of(response):
         words.append(media_type)
     return ", ".join(words)
+
+
+def remedy_for(response: httpx2.Response, otherwise: str) -> str:
+    """What mends an answer that is not as it should be: whoever is refused by name is told so."""
+    refused = {httpx2.codes.MISDIRECTED_REQUEST, httpx2.codes.FORBIDDEN}
+    return HOST_REFUSED if response.status_code in refused else otherwise
 
 
 def media_type_of(response: httpx2.Response) -> str:

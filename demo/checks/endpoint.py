@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import httpx2
 
-from demo.checks.deployment import Deployment, seen
+from demo.checks.deployment import Deployment, remedy_for, seen
 from demo.checks.finding import Finding, Question
 from demo.discovery import bearer_challenge
 from demo.first_request import DISCOVER
@@ -17,10 +17,6 @@ OPEN = "it answers without a token, so nothing is protected: the guard must stan
 MOVED = (
     "clients do not follow it, or lose the Authorization header on the way: answer at this very "
     "URL, with and without the slash at the end"
-)
-HOST_REFUSED = (
-    "the server refuses this Host or Origin: add the name to its allowed hosts, or set its public "
-    "URL to the address that clients use"
 )
 MISSING = "there is no MCP endpoint at this path: check the URL; most servers have /mcp"
 EXPECTED = "without a token the answer has to be 401 with a Bearer challenge (RFC 6750 §3)"
@@ -103,7 +99,7 @@ async def check_bad_token(deployment: Deployment) -> AsyncIterator[Finding]:
             seen(response),
             OPEN
             if response.is_success
-            else "answer 401: clients renew their token on nothing else",
+            else remedy_for(response, "answer 401: clients renew their token on nothing else"),
         )
         return
     challenge = bearer_challenge(response.headers.get_list("www-authenticate")) or {}
@@ -138,8 +134,11 @@ async def check_other_loopback_name(deployment: Deployment) -> AsyncIterator[Fin
     yield question.judge(
         holds=response.status_code == UNAUTHORIZED and there in place,
         seen=f"{seen(response)}, resource_metadata {place or 'not named'}",
-        remedy="let the host that was called select the name in the metadata: every SDK refuses "
-        "a resource on another host than the one that was typed",
+        remedy=remedy_for(
+            response,
+            "let the host that was called select the name in the metadata: every SDK refuses "
+            "a resource on another host than the one that was typed",
+        ),
         mild=True,
     )
 
@@ -155,10 +154,5 @@ def _remedy(response: httpx2.Response) -> str:
         return OPEN
     if response.is_redirect:
         return MOVED
-    match response.status_code:
-        case httpx2.codes.MISDIRECTED_REQUEST | httpx2.codes.FORBIDDEN:
-            return HOST_REFUSED
-        case httpx2.codes.NOT_FOUND:
-            return MISSING
-        case _:
-            return EXPECTED
+    is_missing = response.status_code == httpx2.codes.NOT_FOUND
+    return remedy_for(response, MISSING if is_missing else EXPECTED)

@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx2
 
-from demo.checks.deployment import Deployment, seen
+from demo.checks.deployment import Deployment, remedy_for, seen
 from demo.checks.finding import Finding, Question
 from demo.conversation import json_object
 
@@ -72,7 +72,11 @@ async def check_registrations(deployment: Deployment) -> AsyncIterator[Finding]:
             error = registered.get("error_description") or registered.get("error")
             yield question.failure(
                 f"{seen(response)}, {error}",
-                "accept what it sends, with its redirect URIs, and answer 201 (RFC 7591 §3.2.1)",
+                remedy_for(
+                    response,
+                    "accept what it sends, with its redirect URIs, and answer 201 "
+                    "(RFC 7591 §3.2.1)",
+                ),
             )
             continue
         echoed = registered.get("redirect_uris")

@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 import httpx2
 
-from demo.checks.deployment import Deployment, empty_members, is_json, seen
+from demo.checks.deployment import Deployment, empty_members, is_json, remedy_for, seen
 from demo.checks.finding import Finding, Question
 from demo.discovery import PROTECTED_RESOURCE, covers
 from demo.narration import StepFailed
@@ -61,7 +61,7 @@ async def check_head(deployment: Deployment) -> AsyncIterator[Finding]:
     yield Question(f"HEAD {_path(place)}", "uptime checks and some proxies").judge(
         holds=response.status_code == httpx2.codes.OK,
         seen=seen(response),
-        remedy="answer HEAD as GET, without the body (RFC 9110 §9.3.2)",
+        remedy=remedy_for(response, "answer HEAD as GET, without the body (RFC 9110 §9.3.2)"),
         mild=True,
     )
 
@@ -139,7 +139,10 @@ def _remedy(response: httpx2.Response) -> str:
         return HTML
     if response.status_code == httpx2.codes.UNAUTHORIZED:
         return "metadata is for clients that have no token yet: no authorization in front of it"
-    return "serve the protected resource metadata here as well, as application/json (RFC 9728 §3)"
+    return remedy_for(
+        response,
+        "serve the protected resource metadata here as well, as application/json (RFC 9728 §3)",
+    )
 
 
 def _path(url: str) -> str:

@@ -11,6 +11,7 @@ from demo.checks.deployment import (
     empty_members,
     is_json,
     media_type_of,
+    remedy_for,
     seen,
 )
 from demo.checks.finding import Finding, Question
@@ -41,8 +42,11 @@ async def check_metadata(deployment: Deployment) -> AsyncIterator[Finding]:
         seen=seen(response),
         remedy=HTML
         if response.is_success
-        else "serve the authorization server metadata here, as application/json (RFC 8414 §3)"
-        + (f"; clients of 2025 do not ask {urlsplit(others[0]).path}" if document else ""),
+        else remedy_for(
+            response,
+            "serve the authorization server metadata here, as application/json (RFC 8414 §3)"
+            + (f"; clients of 2025 do not ask {urlsplit(others[0]).path}" if document else ""),
+        ),
         mild=document is not None,
     )
     if document is None:
@@ -100,7 +104,9 @@ async def check_other_places(deployment: Deployment) -> AsyncIterator[Finding]:
         else:
             yield question.failure(
                 seen(response),
-                HTML if response.is_success else "answer 404: any other status stops the search",
+                HTML
+                if response.is_success
+                else remedy_for(response, "answer 404: any other status stops the search"),
             )
 
 
@@ -116,8 +122,11 @@ async def check_strangers(deployment: Deployment) -> AsyncIterator[Finding]:
         ).judge(
             holds=response.status_code == httpx2.codes.UNAUTHORIZED and error == "invalid_client",
             seen=f"{seen(response)}, error {error}",
-            remedy="answer 401 with the JSON error invalid_client (RFC 6749 §5.2): clients "
-            "register anew on nothing else",
+            remedy=remedy_for(
+                response,
+                "answer 401 with the JSON error invalid_client (RFC 6749 §5.2): clients "
+                "register anew on nothing else",
+            ),
         )
     if url := deployment.endpoint("authorization_endpoint"):
         query = {
@@ -143,7 +152,9 @@ async def check_strangers(deployment: Deployment) -> AsyncIterator[Finding]:
             yield question.judge(
                 holds=response.status_code == httpx2.codes.BAD_REQUEST,
                 seen=seen(response),
-                remedy="answer 400 with a page that says which client is unknown and what to do",
+                remedy=remedy_for(
+                    response, "answer 400 with a page that says which client is unknown"
+                ),
                 mild=True,
             )
     if url := deployment.endpoint("registration_endpoint"):
@@ -152,8 +163,11 @@ async def check_strangers(deployment: Deployment) -> AsyncIterator[Finding]:
         yield Question("a bad registration gets an error in JSON", "clients that report it").judge(
             holds=response.status_code == httpx2.codes.BAD_REQUEST and isinstance(error, str),
             seen=f"{seen(response)}, error {error}",
-            remedy="answer 400 with invalid_redirect_uri or invalid_client_metadata in JSON "
-            "(RFC 7591 §3.2.2)",
+            remedy=remedy_for(
+                response,
+                "answer 400 with invalid_redirect_uri or invalid_client_metadata in JSON "
+                "(RFC 7591 §3.2.2)",
+            ),
             mild=True,
         )
 
