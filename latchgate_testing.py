@@ -10,6 +10,8 @@ async def test_saving_needs_its_scope():
         async with gate.as_user("bob") as client:
             with pytest.raises(MCPError):  # 403 insufficient_scope
                 await client.call_tool("save", {"path": "a", "text": "b"})
+
+docs/your-tools.md has the whole file, and the command that runs it.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -22,6 +24,8 @@ from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.server.mcpserver import MCPServer
 from pydantic import SecretStr
+from pydantic_settings import BaseSettings
+from pydantic_settings import PydanticBaseSettingsSource as Source
 from starlette.applications import Starlette
 
 from auth.accounts import new_account
@@ -51,6 +55,22 @@ class Clock:
         self._now += seconds
 
 
+class GivenSettings(Settings):
+    """Settings that are what they were given: no environment and no file is read."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: Source,
+        env_settings: Source,
+        dotenv_settings: Source,
+        file_secret_settings: Source,
+    ) -> tuple[Source, ...]:
+        """What was given is the only source."""
+        return (init_settings,)
+
+
 @dataclass(frozen=True, slots=True)
 class Gate:
     """A running Latchgate, and people who have signed in to it and consented already."""
@@ -68,6 +88,7 @@ class Gate:
             account = new_account(username, "no password", self.clock())
             await self.store.add_account(account)
         token, now = new_secret(ACCESS_TOKEN_PREFIX), self.clock()
+        await self.store.record_sign_in(account.subject, now)
         grant = Grant(
             grant_id=new_secret("grant_"),
             subject=account.subject,
@@ -104,7 +125,7 @@ class Gate:
 
 @asynccontextmanager
 async def gated(mcp: MCPServer[Any] | None = None, **settings: Any) -> AsyncIterator[Gate]:
-    """Your MCP server (or the shipped one) behind the gate; `settings` as in `settings.py`.
+    """Your MCP server (or the shipped one) behind the gate; `settings` as in `settings/model.py`.
 
     Nothing is read from the environment, and nothing is written to disk.
     """
@@ -115,6 +136,6 @@ async def gated(mcp: MCPServer[Any] | None = None, **settings: Any) -> AsyncIter
         "password_iterations": 1,
     }
     store, clock = MemoryStore(), Clock()
-    app = create_app(Settings(_env_file=None, **(defaults | settings)), store, clock, mcp)
+    app = create_app(GivenSettings(**(defaults | settings)), store, clock, mcp)
     async with app.router.lifespan_context(app):
         yield Gate(app, store, clock)

@@ -10,8 +10,6 @@ from urllib.parse import parse_qsl, urlsplit
 
 import httpx2
 from pydantic import SecretStr
-from pydantic_settings import BaseSettings
-from pydantic_settings import PydanticBaseSettingsSource as Source
 from starlette.applications import Starlette
 
 from auth.limits import Limits
@@ -19,6 +17,7 @@ from auth.pkce import challenge_of
 from auth.store import Store
 from auth.store.memory import MemoryStore
 from combined_app import create_app
+from latchgate_testing import GivenSettings
 from settings import Settings
 from tests.clock import Clock
 
@@ -34,21 +33,6 @@ HTML = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 Form = Mapping[str, str]
 
 
-class _GivenSettings(Settings):
-    """Settings that read nothing: looking where there is nothing was a third of a test's time."""
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: Source,
-        env_settings: Source,
-        dotenv_settings: Source,
-        file_secret_settings: Source,
-    ) -> tuple[Source, ...]:
-        return (init_settings,)
-
-
 def new_settings(**changes: Any) -> Settings:
     """Settings that read no environment, with cheap password hashes and limits out of the way."""
     values: dict[str, Any] = {
@@ -57,7 +41,7 @@ def new_settings(**changes: Any) -> Settings:
         "password_memory_kib": 8,
         "password_iterations": 1,
     } | UNLIMITED
-    return _GivenSettings(**(values | changes))
+    return GivenSettings(**(values | changes))
 
 
 @dataclass

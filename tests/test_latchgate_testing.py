@@ -1,5 +1,7 @@
 """The kit for people's own tools, used as they would use it."""
 
+from pathlib import Path
+
 import pytest
 from mcp import MCPError
 
@@ -40,6 +42,17 @@ async def test_settings_can_be_given() -> None:
     async with gated(required_scopes=("files",)) as gate, gate.http() as http:
         response = await http.post("/mcp")
         assert 'scope="files"' in response.headers["www-authenticate"]
+
+
+async def test_the_environment_and_its_file_decide_nothing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("LATCHGATE_REQUIRED_SCOPES", "from:environment")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env").write_text("LATCHGATE_REQUIRED_SCOPES=from:file\n")
+    async with gated() as gate, gate.http() as http:
+        response = await http.post("/mcp")
+        assert 'scope="user"' in response.headers["www-authenticate"]
 
 
 async def test_lists_leave_out_what_cannot_be_used_if_that_is_wanted() -> None:

@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 from mcp import Client
-from mcp.client.streamable_http import streamable_http_client
 
 from auth.app import create_server
 from auth.models import Use
@@ -13,64 +12,55 @@ from auth.store import StoreUnavailable
 from auth.store.memory import MemoryStore
 from auth.usage import DAY, UseCounter
 from combined_app import StoredPeople, note_use, verify_token
-from tests.kit import RESOURCE, World, new_http_client
+from latchgate_testing import gated
+from tests.kit import World
 
 
-async def call(world: World, token: str, tool: str, **arguments: Any) -> dict[str, Any]:
-    """The structured answer of a tool, through the SDK's client."""
-    async with new_http_client(world.app) as http:
-        http.headers["Authorization"] = f"Bearer {token}"
-        async with Client(streamable_http_client(RESOURCE, http_client=http)) as client:
-            result = await client.call_tool(tool, arguments)
-    if result.is_error:
-        return {"error": result.content[0].text}  # type: ignore[union-attr]
-    assert result.structured_content is not None
-    structured: dict[str, Any] = result.structured_content
+async def call(person: Client, tool: str, **arguments: Any) -> dict[str, Any]:
+    """The structured answer of a tool."""
+    structured: dict[str, Any] = (await person.call_tool(tool, arguments)).structured_content or {}
     return structured
 
 
-async def read(world: World, token: str, uri: str) -> dict[str, Any]:
-    async with new_http_client(world.app) as http:
-        http.headers["Authorization"] = f"Bearer {token}"
-        async with Client(streamable_http_client(RESOURCE, http_client=http)) as client:
-            result = await client.read_resource(uri)
-    value: dict[str, Any] = json.loads(result.contents[0].text)  # type: ignore[union-attr]
+async def read(person: Client, uri: str) -> dict[str, Any]:
+    """The JSON of a resource."""
+    value: dict[str, Any] = json.loads((await person.read_resource(uri)).contents[0].text)  # type: ignore[union-attr]
     return value
 
 
-async def test_the_profile_is_the_persons_and_can_be_changed(world: World) -> None:
-    tokens = await world.tokens(await world.register(), scope="user user:write")
-    token = tokens["access_token"]
-    profile = await read(world, token, "user://profile")
-    assert profile["username"] == "admin"
-    assert profile["name"] == "Administrator"
-    assert profile["roles"] == ["admin", "user"]
-    await call(world, token, "update_profile", name="Ada")
-    await call(world, token, "update_profile", email="ada@example.com")
-    profile = await read(world, token, "user://profile")
-    assert (profile["name"], profile["email"]) == ("Ada", "ada@example.com")
+async def test_the_profile_is_the_persons_and_can_be_changed() -> None:
+    async with gated() as gate, gate.as_user("admin", ["user", "user:write"]) as admin:
+        profile = await read(admin, "user://profile")
+        assert profile["username"] == "admin"
+        assert profile["name"] == "Administrator"
+        assert profile["roles"] == ["admin", "user"]
+        await call(admin, "update_profile", name="Ada")
+        await call(admin, "update_profile", email="ada@example.com")
+        profile = await read(admin, "user://profile")
+        assert (profile["name"], profile["email"]) == ("Ada", "ada@example.com")
 
 
-async def test_the_tool_answers_about_oneself_and_nobody_else(world: World) -> None:
-    token = (await world.tokens(await world.register()))["access_token"]
-    own = await call(world, token, "get_user_data")
-    assert own["status"] == "active"
-    assert own["username"] == "admin"
-    assert own["last_login"]
-    for user_id in (own["user_id"], "admin"):
-        assert await call(world, token, "get_user_data", user_id=user_id) == own
-    other = await call(world, token, "get_user_data", user_id="bob")
-    assert other["status"] == "unknown"
-    assert other["error"]
+async def test_the_tool_answers_about_oneself_and_nobody_else() -> None:
+    async with gated() as gate, gate.as_user("alice") as alice, gate.as_user("bob"):
+        own = await call(alice, "get_user_data")
+        assert own["status"] == "active"
+        assert own["username"] == "alice"
+        assert own["last_login"] == "2027-01-15T08:00:00+00:00"
+        for user_id in (own["user_id"], "alice"):
+            assert await call(alice, "get_user_data", user_id=user_id) == own
+        other = await call(alice, "get_user_data", user_id="bob")
+        assert other["status"] == "unknown"
+        assert other["error"]
 
 
-async def test_the_stats_are_what_was_counted(world: World) -> None:
-    token = (await world.tokens(await world.register()))["access_token"]
-    for _ in range(4):
-        await world.calls(token)
-    stats = await read(world, token, "user://stats")
-    assert stats["requests_today"] >= 5
-    assert stats["last_active"].startswith("2027-01-15")
+async def test_the_stats_are_what_was_counted() -> None:
+    async with gated() as gate, gate.as_user("alice") as alice:
+        for _ in range(4):
+            await call(alice, "get_user_data")
+        gate.clock.advance(60)
+        stats = await read(alice, "user://stats")
+        assert stats["requests_today"] >= 5
+        assert stats["last_active"] == "2027-01-15T08:01:00+00:00"
 
 
 async def test_a_person_removed_meanwhile_changes_nothing(world: World) -> None:
