@@ -6,14 +6,10 @@ Every path that is served is in the one table below. The two halves meet in two 
 function that verifies a token, and the records of people, both read straight from the store.
 """
 
-import asyncio
-import signal
-import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from functools import partial
-from types import FrameType
 from typing import Any
 
 from mcp.server.auth.provider import AccessToken
@@ -46,7 +42,7 @@ from resource_server.stream_limits import StreamLimits
 from resource_server.verifiers import VerifierUnavailable
 from settings import Settings
 from shortcut import Shortcut
-from startup import PlainStart, start
+from startup import PlainStart, before_shutdown, start
 from telemetry.requests import ObserveRequests
 from telemetry.scraping import PortTaken, metrics_port, metrics_routes
 
@@ -204,37 +200,6 @@ def _profile(account: Account) -> Profile:
         roles=account.roles,
         last_sign_in_at=account.last_sign_in_at,
     )
-
-
-@contextmanager
-def before_shutdown(act: Callable[[], None]) -> Iterator[None]:
-    """Call `act` when the process is told to end, before the server waits for its connections.
-
-    uvicorn runs the lifespan's end only after every connection has closed, and an open stream
-    closes only when we end it. Told the same again, the process ends at once: what it acknowledged
-    is stored.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    loop = asyncio.get_running_loop()
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-
-    def told(number: int, frame: FrameType | None) -> None:
-        signal.signal(number, signal.SIG_DFL)
-        loop.call_soon_threadsafe(act)
-        previous = before[signal.Signals(number)]
-        if callable(previous):
-            previous(number, frame)
-
-    for number, previous in before.items():
-        if callable(previous):
-            signal.signal(number, told)
-    try:
-        yield
-    finally:
-        for number, previous in before.items():
-            signal.signal(number, previous)
 
 
 def __getattr__(name: str) -> Starlette:

@@ -1,12 +1,16 @@
-"""How a server starts: settings, logging, and the refusals that are better said at once."""
+"""How a server starts and ends: settings, logging, refusals said at once, and the last streams."""
 
+import asyncio
 import gc
 import multiprocessing
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import threading
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from multiprocessing.process import BaseProcess
+from types import FrameType
 from typing import TypeVar
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -77,7 +81,7 @@ def end_supervisor(supervisor: BaseProcess | None) -> None:
 class PlainStart:
     """ASGI middleware: a start that fails for a known reason is told in a sentence, no traceback.
 
-    `reasons` are exceptions whose message is for the operator.
+    `reasons` are exceptions whose message is for the operator, also where a task group wraps them.
     """
 
     def __init__(self, app: ASGIApp, *reasons: type[Exception]) -> None:
@@ -101,11 +105,46 @@ class PlainStart:
         try:
             await self._app(scope, receive, send_unless_failed)
         except BaseException as error:
+            reason = error
+            while isinstance(reason, BaseExceptionGroup) and len(reason.exceptions) == 1:
+                (reason,) = reason.exceptions
             for failure in failures:
-                if isinstance(error, self._reasons):
-                    failure["message"] = f"Latchgate does not start: {error}"
+                if isinstance(reason, self._reasons):
+                    failure["message"] = f"Latchgate does not start: {reason}"
                 await send(failure)
             raise
+
+
+@contextmanager
+def before_shutdown(act: Callable[[], None]) -> Iterator[None]:
+    """Call `act` when the process is told to end, before the server waits for its connections.
+
+    uvicorn runs the lifespan's end only after every connection has closed, and an open stream
+    closes only when we end it. Told the same again, the process ends at once: what it acknowledged
+    is stored.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    loop = asyncio.get_running_loop()
+    before = {
+        number: handler
+        for number in (signal.SIGTERM, signal.SIGINT)
+        if callable(handler := signal.getsignal(number))
+    }
+
+    def told(number: int, frame: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        loop.call_soon_threadsafe(act)
+        before[signal.Signals(number)](number, frame)
+
+    for number in before:
+        signal.signal(number, told)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def worker_count(arguments: Sequence[str], environment: Mapping[str, str]) -> int:

@@ -28,7 +28,7 @@ from resource_server.protected_resource import PATHS, ProtectedResource, is_stat
 from resource_server.stream_limits import StreamLimits
 from resource_server.verifiers import IntrospectionVerifier, JwtVerifier, VerifierUnavailable
 from settings import Settings
-from startup import PlainStart, start
+from startup import PlainStart, before_shutdown, start
 from telemetry.metrics import Metrics
 from telemetry.requests import ObserveRequests
 from telemetry.scraping import PortTaken, metrics_port, metrics_routes
@@ -70,7 +70,8 @@ def create_app(
     @contextlib.asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncGenerator[None]:
         async with http, resource.run(), metrics_port(settings, metrics):
-            yield
+            with before_shutdown(resource.close_streams):
+                yield
 
     paths = [
         *resource.routes,

@@ -2,11 +2,7 @@
 
 import json
 import logging
-import os
-import signal
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from types import FrameType
 
 import anyio
 import httpx2
@@ -338,48 +334,6 @@ async def test_the_authorization_server_runs_alone(clock: Clock) -> None:
         assert document["protected_resources"] == ["http://127.0.0.1:9999/mcp"]
         assert (await http.get("/")).status_code == 200
         assert (await http.post("/mcp")).status_code == 404
-
-
-@asynccontextmanager
-async def handling(number: signal.Signals) -> AsyncIterator[list[str]]:
-    """Somebody else's signal handler, which must still be called."""
-    seen: list[str] = []
-
-    def handler(number: int, frame: FrameType | None) -> None:
-        seen.append(signal.Signals(number).name)
-
-    before = signal.signal(number, handler)
-    try:
-        yield seen
-    finally:
-        signal.signal(number, before)
-
-
-async def test_streams_are_closed_before_the_server_waits_for_them() -> None:
-    closed = anyio.Event()
-    async with handling(signal.SIGTERM) as seen:
-        with combined_app.before_shutdown(closed.set):
-            os.kill(os.getpid(), signal.SIGTERM)
-            with anyio.fail_after(5):
-                await closed.wait()
-    assert seen == ["SIGTERM"]
-
-
-async def test_a_handler_that_python_cannot_call_is_left_alone() -> None:
-    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    try:
-        with combined_app.before_shutdown(lambda: None):
-            assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-async def test_in_another_thread_signals_are_not_ours() -> None:
-    def elsewhere() -> bool:
-        with combined_app.before_shutdown(lambda: None):
-            return True
-
-    assert await anyio.to_thread.run_sync(elsewhere)
 
 
 async def test_no_secret_of_a_journey_is_in_the_log(

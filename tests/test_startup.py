@@ -1,21 +1,25 @@
 """How a server starts, and what it refuses at once."""
 
 import multiprocessing
+import os
 import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from types import ModuleType
+from types import FrameType, ModuleType
 
+import anyio
 import pytest
+from pydantic import SecretStr
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message
 
 import auth.app
 import combined_app
+import resource_server.app
 import startup
 from auth.keys import open_key_ring
 from auth.models import Use
@@ -141,7 +145,7 @@ async def told(app: ASGIApp, *sent: str) -> list[str]:
     async def send(message: Message) -> None:
         messages.append(message)
 
-    with suppress(StoreUnavailable, RuntimeError):
+    with suppress(StoreUnavailable, RuntimeError, ExceptionGroup):
         await app({"type": "lifespan", "state": {}}, receive, send)
     return [f"{message['type']} {message.get('message', '')}".strip() for message in messages]
 
@@ -209,6 +213,29 @@ async def test_the_sentence_names_the_store(useless_store: str, module: ModuleTy
     assert "Traceback" not in message
 
 
+@pytest.mark.parametrize(
+    "module", [combined_app, auth.app, resource_server.app], ids=lambda module: module.__name__
+)
+async def test_the_sentence_names_the_port_of_metrics(module: ModuleType) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        app = module.create_app(
+            new_settings(
+                metrics_port=port,
+                authorization_server="https://auth.example.com",
+                introspection_client_id="resource-server",
+                introspection_client_secret=SecretStr("a secret"),
+            )
+        )
+        (message,) = await told(app, "startup")
+    assert message.startswith(
+        "lifespan.startup.failed "
+        f"Latchgate does not start: LATCHGATE_METRICS_PORT: 127.0.0.1:{port}: "
+    )
+
+
 class GoneAtTheEnd(MemoryStore):
     """A store that has gone away when the last calls are to be written down."""
 
@@ -223,3 +250,45 @@ async def test_a_store_that_is_away_at_the_end_spoils_no_shutdown(
         tokens = await world.tokens(await world.register())
         assert await world.calls(tokens["access_token"]) == 200
     assert "the last calls are not counted: gone" in caplog.text
+
+
+@asynccontextmanager
+async def handling(number: signal.Signals) -> AsyncIterator[list[str]]:
+    """Somebody else's signal handler, which must still be called."""
+    seen: list[str] = []
+
+    def handler(number: int, frame: FrameType | None) -> None:
+        seen.append(signal.Signals(number).name)
+
+    before = signal.signal(number, handler)
+    try:
+        yield seen
+    finally:
+        signal.signal(number, before)
+
+
+async def test_streams_are_closed_before_the_server_waits_for_them() -> None:
+    closed = anyio.Event()
+    async with handling(signal.SIGTERM) as seen:
+        with startup.before_shutdown(closed.set):
+            os.kill(os.getpid(), signal.SIGTERM)
+            with anyio.fail_after(5):
+                await closed.wait()
+    assert seen == ["SIGTERM"]
+
+
+async def test_a_handler_that_python_cannot_call_is_left_alone() -> None:
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        with startup.before_shutdown(lambda: None):
+            assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+async def test_in_another_thread_signals_are_not_ours() -> None:
+    def elsewhere() -> bool:
+        with startup.before_shutdown(lambda: None):
+            return True
+
+    assert await anyio.to_thread.run_sync(elsewhere)

@@ -56,12 +56,13 @@ class Latchgate:
         *,
         application: str = "combined_app:app",
         workers: int = 1,
+        port: int | None = None,
     ) -> None:
         self._folder = folder
         self._settings = {**SETTINGS, **settings}
         self._command = [
             *(sys.executable, "-m", "uvicorn", application, "--app-dir", str(ROOT)),
-            *("--host", "127.0.0.1", "--port", str(lasting_port())),
+            *("--host", "127.0.0.1", "--port", str(port or lasting_port())),
             *("--no-access-log", "--timeout-graceful-shutdown", str(GRACE)),
             *(("--workers", str(workers)) if workers > 1 else ()),
         ]
@@ -173,10 +174,11 @@ async def running(
     *,
     application: str = "combined_app:app",
     workers: int = 1,
+    port: int | None = None,
     **settings: str,
 ) -> AsyncIterator[Latchgate]:
     """A server that serves, and that is gone afterwards whatever happened."""
-    server = Latchgate(folder, settings, application=application, workers=workers)
+    server = Latchgate(folder, settings, application=application, workers=workers, port=port)
     try:
         await server.start()
         yield server

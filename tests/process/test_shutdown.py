@@ -6,12 +6,20 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
 
 from tests.process.conftest import Report
-from tests.process.latchgate import GRACE, Latchgate, new_client, running, sockets
+from tests.process.latchgate import (
+    GRACE,
+    Latchgate,
+    lasting_port,
+    new_client,
+    running,
+    sockets,
+)
 from tests.process.minting import Program, minting
 from tests.resource_server_kit import (
     HANDSHAKE,
@@ -26,18 +34,22 @@ pytestmark = [pytest.mark.process, pytest.mark.timeout(60)]
 
 STREAMS = 40
 CALLS = 10
+TOOLS = "tests.process.tools:create"
 LISTEN = modern("subscriptions/listen", notifications={"toolsListChanged": True})
 
 Opened = AbstractAsyncContextManager[httpx2.Response]
 
 
+Served = tuple[Latchgate, httpx2.AsyncClient, str]
+Serving = Callable[[Path], AbstractAsyncContextManager[Served]]
+
+
 @asynccontextmanager
-async def serving(folder: Path) -> AsyncIterator[tuple[Latchgate, httpx2.AsyncClient, str]]:
+async def combined(folder: Path) -> AsyncIterator[Served]:
     """A server with a tool that takes its time, and a good token."""
     url = f"sqlite:///{folder}/store.db"
-    tools = "tests.process.tools:create"
     async with (
-        running(folder, STORE_URL=url, MCP_SERVER=tools) as server,
+        running(folder, STORE_URL=url, MCP_SERVER=TOOLS) as server,
         sockets(2 * STREAMS + CALLS) as transport,
         new_client(transport, server.origin) as http,
         minting(http, url) as mint,
@@ -45,6 +57,41 @@ async def serving(folder: Path) -> AsyncIterator[tuple[Latchgate, httpx2.AsyncCl
         (code,) = await mint.codes(1)
         answer = await Program(http, mint.client).exchange(code)
         yield server, http, answer.json()["access_token"]
+
+
+@asynccontextmanager
+async def split(folder: Path) -> AsyncIterator[Served]:
+    """The same, where the authorization server is another process."""
+    url = f"sqlite:///{folder}/store.db"
+    port = lasting_port()
+    resource = f"http://127.0.0.1:{port}/mcp"
+    both: dict[str, Any] = {
+        "INTROSPECTION_CLIENT_ID": "resource-server",
+        "INTROSPECTION_CLIENT_SECRET": "secret",
+    }
+    ours: dict[str, Any] = {"STORE_URL": url, "RESOURCE_SERVER_URL": resource}
+    async with (
+        running(folder, application="auth.app:app", **ours, **both) as issuer,
+        running(
+            folder,
+            application="resource_server.app:app",
+            port=port,
+            AUTHORIZATION_SERVER=issuer.origin,
+            MCP_SERVER=TOOLS,
+            **both,
+        ) as server,
+        sockets(2 * STREAMS + CALLS) as transport,
+        new_client(transport, issuer.origin) as program,
+        new_client(transport, server.origin) as http,
+        minting(program, url) as mint,
+    ):
+        mint.resource = resource
+        (code,) = await mint.codes(1)
+        answer = await Program(program, mint.client).exchange(code)
+        yield server, http, answer.json()["access_token"]
+
+
+deployments = pytest.mark.parametrize("serving", [combined, split])
 
 
 async def open_get(http: httpx2.AsyncClient, token: str) -> Opened:
@@ -75,9 +122,13 @@ async def rest(stream: httpx2.Response) -> str:
     return "".join([text async for text in stream.aiter_text()])
 
 
+@deployments
 @pytest.mark.parametrize("open_stream", [open_get, open_listen])
 async def test_streams_end_cleanly_and_the_server_in_time(
-    tmp_path: Path, report: Report, open_stream: Callable[[httpx2.AsyncClient, str], Opened]
+    tmp_path: Path,
+    report: Report,
+    open_stream: Callable[[httpx2.AsyncClient, str], Opened],
+    serving: Serving,
 ) -> None:
     async with serving(tmp_path) as (server, http, token), AsyncExitStack() as stack:
         streams = [
@@ -96,7 +147,8 @@ async def test_streams_end_cleanly_and_the_server_in_time(
     answered = sum(result(answer)["content"][0]["text"] == "waited" for answer in answers)
     clean = sum("Error" not in end for end in ends)
     report(
-        f"X14 SIGTERM with {STREAMS} streams ({open_stream.__name__.removeprefix('open_')})",
+        f"X14 SIGTERM with {STREAMS} streams ({open_stream.__name__.removeprefix('open_')}, "
+        f"{serving.__name__})",
         "sqlite",
         STREAMS,
         f"{clean} ended cleanly, {answered}/{CALLS} calls answered, exit {code} "
@@ -108,7 +160,10 @@ async def test_streams_end_cleanly_and_the_server_in_time(
     assert "Traceback" not in server.log
 
 
-async def test_a_second_sigterm_ends_it_at_once(tmp_path: Path, report: Report) -> None:
+@deployments
+async def test_a_second_sigterm_ends_it_at_once(
+    tmp_path: Path, report: Report, serving: Serving
+) -> None:
     async with serving(tmp_path) as (server, http, token):
         call = wait(http, token, 60)
         await server.says("waiting")
@@ -121,7 +176,10 @@ async def test_a_second_sigterm_ends_it_at_once(tmp_path: Path, report: Report) 
         with pytest.raises(httpx2.TransportError):
             await call
     report(
-        "X15 second SIGTERM, a call under way", "sqlite", 1, f"exit {code} after {seconds:.2f} s"
+        f"X15 second SIGTERM, a call under way ({serving.__name__})",
+        "sqlite",
+        1,
+        f"exit {code} after {seconds:.2f} s",
     )
     assert code == -signal.SIGTERM
     assert seconds < 1
