@@ -15,7 +15,7 @@ COMPILE = $(VENV)/bin/uv pip compile --universal --python-version 3.11 \
 	--generate-hashes --no-strip-extras --no-emit-index-url --no-header --no-config --quiet $(UPGRADE)
 LOCK = $(COMPILE) pyproject.toml --extra valkey
 
-.PHONY: help run demo test test-security mutations experiments conformance test-fuzz fuzz test-browser test-clients screens check lint types contracts coverage format docs translations environment environment-clients bench load lock clean
+.PHONY: help run demo test test-security mutations experiments conformance test-fuzz fuzz test-browser test-clients screens check lint lint-container types contracts coverage format docs translations environment environment-clients bench load lock clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -66,6 +66,11 @@ lint: $(VENV)/.development ## ruff: rules and format
 	@$(RUN) ruff check
 	@$(RUN) ruff format --check
 
+lint-container: $(VENV)/.container ## hadolint, and the compose files' schema (apt install npm)
+	@$(VENV)/container/bin/hadolint Dockerfile
+	@tests/container/node_modules/.bin/dclint --config tests/container/dclint.yaml --max-warnings 0 \
+		compose.yaml compose.replicas.yaml
+
 types: $(VENV)/.development ## mypy
 	@$(RUN) mypy
 
@@ -105,6 +110,7 @@ lock: $(VENV)/.development ## every lock file (make lock UPGRADE=--upgrade for t
 		--output-file requirements-dev.lock
 	@$(COMPILE) --group browser --constraints requirements-dev.lock \
 		--output-file requirements-browser.lock
+	@$(COMPILE) --group container --output-file requirements-container.lock
 	@$(COMPILE) --group fuzz --output-file requirements-fuzz.lock
 	@$(LOCK) --group bench --constraints requirements.lock --output-file requirements-bench.lock
 	@$(COMPILE) --group clients --output-file requirements-clients.lock
@@ -143,6 +149,13 @@ $(VENV)/.clients: requirements-clients.lock requirements-clients-1x.lock \
 			--python $(VENV)/$$group/bin/python requirements-$$group.lock || exit; \
 	done
 	npm ci --prefix tests/clients --silent
+	@touch $@
+
+$(VENV)/.container: requirements-container.lock tests/container/package-lock.json $(VENV)/.development
+	@$(RUN) venv --without-pip $(VENV)/container
+	@$(VENV)/bin/uv pip sync --quiet --no-config --require-hashes \
+		--python $(VENV)/container/bin/python requirements-container.lock
+	npm ci --prefix tests/container --ignore-scripts --silent
 	@touch $@
 
 $(VENV)/.fuzz: requirements-fuzz.lock $(VENV)/.development
