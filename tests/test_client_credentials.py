@@ -13,7 +13,7 @@ from auth.credentials import digest
 from auth.models import CLIENT_SUBJECT, Ban
 from auth.store.memory import MemoryStore
 from resource_server.people import CLIENT_SUBJECT as SUBJECT_AT_THE_RESOURCE_SERVER
-from tests.clock import Clock
+from tests.clock import Clock, LateInTheSecond
 from tests.kit import RESOURCE, World, changed, error_of, new_settings, serving
 from tests.resource_server_kit import modern, modern_headers, result, wire
 
@@ -89,6 +89,18 @@ async def test_a_client_gets_a_token_of_its_own_and_nothing_to_refresh_it(world:
     answer = response.json()
     assert answer.pop("access_token").startswith("mcp_at_")
     assert answer == {"token_type": "Bearer", "expires_in": 3600, "scope": "user"}
+
+
+async def test_the_client_is_told_of_no_second_that_its_token_does_not_have(tmp_path: Path) -> None:
+    file = tmp_path / "clients.toml"
+    file.write_text(CLIENTS)
+    clock = LateInTheSecond()
+    clock.fraction = 0.9
+    async with serving(clock, new_settings(clients_file=file)) as world:
+        answer = (await world.token(request())).json()
+        assert answer["expires_in"] == 3600
+        clock.advance(3600)
+        assert await world.calls(answer["access_token"]) == 200
 
 
 async def test_the_secret_may_come_by_basic_too(world: World) -> None:

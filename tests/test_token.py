@@ -5,7 +5,7 @@ from itertools import combinations
 import pytest
 
 from auth.errors import OAuthError
-from tests.clock import Clock
+from tests.clock import LateInTheSecond
 from tests.kit import (
     REDIRECT_URI,
     RESOURCE,
@@ -37,15 +37,6 @@ async def test_an_access_token_opens_mcp_until_it_expires(world: World) -> None:
     assert await world.calls(tokens["access_token"]) == 200
     world.clock.advance(1)
     assert await world.calls(tokens["access_token"]) == 401
-
-
-class LateInTheSecond(Clock):
-    """A clock that shows fractions, as the real one does."""
-
-    fraction = 0.0
-
-    def __call__(self) -> int:
-        return super().__call__() + self.fraction  # type: ignore[return-value]
 
 
 async def test_a_token_lives_as_long_as_a_client_with_its_own_clock_expects() -> None:

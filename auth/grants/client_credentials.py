@@ -55,4 +55,4 @@ async def exchange(
     if not await server.store.add_grant(grant, access_token):
         raise InvalidClient("the client was shut out")
     await audit.record(server, request, "token_issued", grant=grant)
-    return TokenResponse(secret, access_token.expires_at - now, scopes)
+    return TokenResponse(secret, int(access_token.expires_at - server.clock()), scopes)
