@@ -29,6 +29,7 @@ from host_guard import HostGuard
 from request_limits import RequestLimits
 from settings import Settings
 from startup import PlainStart, start
+from telemetry.logs import as_logged
 from telemetry.metrics import Metrics, Reading
 from telemetry.requests import ObserveRequests
 from telemetry.scraping import PortTaken, metrics_port, metrics_routes
@@ -128,7 +129,7 @@ async def purge(server: AuthorizationServer) -> None:
 
 def _tell_operator(text: str) -> None:
     """Say something to whoever started the server, once, and not to the log: it may be a secret."""
-    print(text, file=sys.stderr, flush=True)  # noqa: T201 - see above
+    print(as_logged(text), file=sys.stderr, flush=True)  # noqa: T201 - see above
 
 
 async def _keep_house(server: AuthorizationServer, every: float) -> None:

@@ -12,7 +12,8 @@ import pytest
 from settings import Settings
 from telemetry.correlation import current_request
 from telemetry.logs import AUDIT, configure_logging
-from tests.kit import World, new_settings
+from tests.clock import Clock
+from tests.kit import World, new_settings, serving
 
 NAMES = (None, "latchgate", AUDIT, "uvicorn", "uvicorn.access")
 
@@ -160,3 +161,19 @@ def test_as_json_the_lines_of_uvicorn_are_json_too() -> None:
     logging.getLogger("uvicorn.access").warning("GET /")
     (line,) = lines_of(stream)
     assert (line["logger"], line["message"]) == ("uvicorn.error", "Started server process [1]")
+
+
+@pytest.mark.parametrize("log_format", ["json", "readable"])
+async def test_the_first_password_is_told_in_the_form_of_the_log_and_is_not_in_it(
+    clock: Clock, capsys: pytest.CaptureFixture[str], log_format: str
+) -> None:
+    settings = new_settings(log_format=log_format, admin_password=None)
+    stream = logged(settings)
+    async with serving(clock, settings):
+        told = capsys.readouterr().err
+    if log_format == "json":
+        record = json.loads(told)
+        assert {"time", "level", "logger"} < set(record)
+        told = record["message"]
+    assert told.startswith("First start: sign in as admin with the password ")
+    assert told.split()[-1] not in stream.getvalue()
