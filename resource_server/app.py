@@ -29,7 +29,7 @@ from resource_server.stream_limits import StreamLimits
 from resource_server.verifiers import IntrospectionVerifier, JwtVerifier, VerifierUnavailable
 from settings import Settings
 from startup import PlainStart, before_shutdown, start
-from telemetry.metrics import Metrics
+from telemetry.metrics import Metrics, Reading, Tally
 from telemetry.requests import ObserveRequests
 from telemetry.scraping import PortTaken, metrics_port, metrics_routes
 
@@ -53,12 +53,19 @@ def create_app(
     issuer, verify = _verifier(settings, http, clock)
     origins = settings.origins
     metrics = Metrics()
+    calls = Tally("latchgate_calls", "Calls with a good token.")
+
+    async def count_calls() -> int:
+        return calls.counts[()]
+
+    metrics.readings.append(Reading("counter", calls.name, calls.documentation, count_calls))
     resource = ProtectedResource(
         load_mcp_server(settings.mcp_server, ClaimedPeople()),
         verify,
         origins,
         settings.required_scopes,
         browser_origins=settings.browser_origins,
+        note_use=lambda _token: calls.add(),
         metrics=metrics,
         is_stateless=is_stateless(settings),
         is_hiding=settings.mcp_lists == "usable",

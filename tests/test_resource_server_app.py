@@ -125,6 +125,17 @@ async def test_a_server_that_is_away_is_503_and_not_ready(clock: Clock) -> None:
         assert (await http.get("/readyz")).json() == {"status": "ready"}
 
 
+async def test_calls_with_a_good_token_are_counted(clock: Clock) -> None:
+    server = AuthorizationServer()
+    server.tokens["good"] = {"active": True, **CLAIMS}
+    token = "the token of a scraper, of thirty-two characters"
+    async with serving(server, clock, metrics_token=SecretStr(token)) as http:
+        for bearer in ("good", "unknown", "good"):
+            await call(http, bearer, "tools/list")
+        answer = await http.get("/metrics", headers={"Authorization": f"Bearer {token}"})
+    assert "\nlatchgate_calls_total 2.0\n" in answer.text
+
+
 async def test_the_metadata_names_the_server_whose_tokens_are_taken(clock: Clock) -> None:
     async with serving(AuthorizationServer(), clock) as http:
         document = (await http.get(METADATA)).json()
