@@ -4,6 +4,7 @@ import asyncio
 import gc
 import multiprocessing
 import os
+import re
 import signal
 import sys
 import threading
@@ -148,10 +149,16 @@ def before_shutdown(act: Callable[[], None]) -> Iterator[None]:
 
 
 def worker_count(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
-    """How many processes the server was told to start: `--workers N`, `-w N`, WEB_CONCURRENCY."""
-    told = [environment.get("WEB_CONCURRENCY", "1")]
+    """How many processes the server was told to start.
+
+    `--workers N`, `-w N` or attached (`--workers=N`, `-wN`), else UVICORN_WORKERS, else
+    WEB_CONCURRENCY.
+    """
+    names = ("WEB_CONCURRENCY", "UVICORN_WORKERS")
+    told = ["1", *(environment[name] for name in names if environment.get(name))]
     for option, value in zip(arguments, [*arguments[1:], ""], strict=True):
-        name, equals, attached = option.partition("=")
-        if name in {"--workers", "-w"}:
-            told.append(attached if equals else value)
+        if option in {"--workers", "-w"}:
+            told.append(value)
+        elif attached := re.fullmatch(r"(?:--workers=|-w=?)(.*)", option):
+            told.append(attached[1])
     return int(told[-1]) if told[-1].isdecimal() else 1

@@ -40,6 +40,12 @@ from tests.kit import new_settings, serving
         (["uvicorn"], {"WEB_CONCURRENCY": "2"}, 2),
         (["uvicorn", "--workers", "1"], {"WEB_CONCURRENCY": "2"}, 1),
         (["uvicorn", "--workers"], {}, 1),
+        (["gunicorn", "-w4", "combined_app:app"], {}, 4),
+        (["gunicorn", "-w=4", "combined_app:app"], {}, 4),
+        (["uvicorn"], {"UVICORN_WORKERS": "3"}, 3),
+        (["uvicorn"], {"UVICORN_WORKERS": "3", "WEB_CONCURRENCY": "2"}, 3),
+        (["uvicorn"], {"UVICORN_WORKERS": "", "WEB_CONCURRENCY": "2"}, 2),
+        (["uvicorn", "--workers=1"], {"UVICORN_WORKERS": "3"}, 1),
         (["uvicorn"], {"WEB_CONCURRENCY": "many"}, 1),
     ],
 )
