@@ -4,11 +4,9 @@ import asyncio
 import gc
 import multiprocessing
 import os
-import re
 import signal
-import sys
 import threading
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing.process import BaseProcess
 from types import FrameType
@@ -16,7 +14,7 @@ from typing import TypeVar
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from settings import Settings, load_settings
+from settings import Settings, load_settings, worker_count
 from telemetry.logs import configure_logging
 
 App = TypeVar("App")
@@ -40,7 +38,7 @@ def start(create_app: Callable[[Settings], App], *, keeps_state: bool = True) ->
     try:
         settings = load_settings()
         configure_logging(settings)
-        if worker_count(sys.argv, os.environ) > 1:
+        if worker_count() > 1:
             if keeps_state and settings.store_url == IN_MEMORY:
                 raise ValueError(ONE_MEMORY_EACH)  # noqa: TRY301 - refused like everything else
             settings = _without_sessions(settings)
@@ -146,19 +144,3 @@ def before_shutdown(act: Callable[[], None]) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def worker_count(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
-    """How many processes the server was told to start.
-
-    `--workers N`, `-w N` or attached (`--workers=N`, `-wN`), else UVICORN_WORKERS, else
-    WEB_CONCURRENCY.
-    """
-    names = ("WEB_CONCURRENCY", "UVICORN_WORKERS")
-    told = ["1", *(environment[name] for name in names if environment.get(name))]
-    for option, value in zip(arguments, [*arguments[1:], ""], strict=True):
-        if option in {"--workers", "-w"}:
-            told.append(value)
-        elif attached := re.fullmatch(r"(?:--workers=|-w=?)(.*)", option):
-            told.append(attached[1])
-    return int(told[-1]) if told[-1].isdecimal() else 1

@@ -2,5 +2,6 @@
 
 from settings.loading import load_settings
 from settings.model import PREFIX, Settings
+from settings.workers import worker_count
 
-__all__ = ("PREFIX", "Settings", "load_settings")
+__all__ = ("PREFIX", "Settings", "load_settings", "worker_count")

@@ -2,8 +2,6 @@
 
 import hmac
 import logging
-import os
-import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
@@ -12,8 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from settings import Settings
-from startup import worker_count
+from settings import Settings, worker_count
 from telemetry.metrics import Metrics
 
 METRICS_PATH = "/metrics"
@@ -58,7 +55,7 @@ async def metrics_port(settings: Settings, metrics: Metrics) -> AsyncIterator[No
     from telemetry.exposition import serving  # noqa: PLC0415 - see there
 
     host, first = settings.metrics_host, settings.metrics_port
-    ports = range(first, first + worker_count(sys.argv, os.environ))
+    ports = range(first, first + worker_count())
     async with AsyncExitStack() as stack:
         try:
             port = await stack.enter_async_context(serving(metrics, host, ports))

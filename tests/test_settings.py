@@ -267,3 +267,18 @@ def refusal() -> str:
         load_settings()
     assert isinstance(exit_.value.code, str)
     return exit_.value.code
+
+
+def test_nothing_else_reads_the_environment() -> None:
+    product = [
+        *ROOT.glob("*.py"),
+        *(
+            path
+            for name in ("auth", "resource_server", "telemetry")
+            for path in (ROOT / name).rglob("*.py")
+        ),
+    ]
+    assert [
+        path for path in product if re.search(r"\b(environ|getenv)\b", path.read_text("utf-8"))
+    ] == []
+    assert len(product) > 100

@@ -26,6 +26,7 @@ from auth.models import Use
 from auth.store import StoreUnavailable
 from auth.store.memory import MemoryStore
 from settings import Settings
+from settings.workers import count_workers
 from tests.clock import Clock
 from tests.kit import new_settings, serving
 
@@ -52,7 +53,7 @@ from tests.kit import new_settings, serving
 def test_the_number_of_workers_is_read_as_servers_read_it(
     arguments: list[str], environment: dict[str, str], count: int
 ) -> None:
-    assert startup.worker_count(arguments, environment) == count
+    assert count_workers(arguments, environment) == count
 
 
 @pytest.fixture
