@@ -1,5 +1,6 @@
 """What the documents tell people to open, to type and to set is there."""
 
+import json
 import re
 from importlib.util import find_spec
 from pathlib import Path
@@ -67,6 +68,14 @@ def test_commands_and_files_that_are_named_exist(document: Path) -> None:
 def test_settings_that_are_named_exist(document: Path) -> None:
     named = set(re.findall(rf"\b{PREFIX}[A-Z_]+\b", text_of(document)))
     assert named - SETTINGS - OF_THE_DEMO == set()
+
+
+def test_the_image_with_traces_starts_what_the_image_starts() -> None:
+    shipped, traced = (
+        json.loads(re.findall(r"^CMD (\[.*\])$", text, re.MULTILINE)[-1])
+        for text in ((ROOT / "Dockerfile").read_text("utf-8"), text_of(Path("docs/operations.md")))
+    )
+    assert traced == ["opentelemetry-instrument", *shipped]
 
 
 def test_there_is_something_to_look_at() -> None:
