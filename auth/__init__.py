@@ -11,7 +11,7 @@ endpoints/token.py           OAuth 2.1 §3.2      the token endpoint; one file a
 endpoints/introspection.py   RFC 7662
 endpoints/revocation.py      RFC 7009
 client_authentication.py     OAuth 2.1 §2.4      who is calling
-clients/                     RFC 7591 §A.5.2     who a client_id is; sealed registrations
+clients.py                   RFC 7591 §A.5.2     who a client_id is; sealed registrations
 client_id_metadata.py        draft-ietf-oauth-client-id-metadata-document
 client_assertion.py          RFC 7523 §3         private_key_jwt
 redirect_uris.py             OAuth 2.1 §2.3.1, RFC 8252 §7.3

@@ -50,15 +50,6 @@ class JsonLines(logging.Formatter):
         return json.dumps({name: value for name, value in members.items() if value is not None})
 
 
-def as_logged(text: str) -> str:
-    """What is told past the log, a secret for instance, in the form that the log's lines have."""
-    for handler in logging.getLogger().handlers:
-        if isinstance(handler.formatter, JsonLines):
-            record = {"name": "latchgate", "levelname": "INFO", "msg": text}
-            return handler.formatter.format(logging.makeLogRecord(record))
-    return text
-
-
 def configure_logging(settings: Settings) -> None:
     """Log to standard error as the settings say.
 
@@ -80,3 +71,12 @@ def configure_logging(settings: Settings) -> None:
             if logger.handlers:  # else it was told to be silent: --no-access-log
                 logger.handlers.clear()
                 logger.propagate = True
+
+
+def as_logged(text: str) -> str:
+    """What is told past the log, a secret for instance, in the form that the log's lines have."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler.formatter, JsonLines):
+            record = {"name": "latchgate", "levelname": "INFO", "msg": text}
+            return handler.formatter.format(logging.makeLogRecord(record))
+    return text
