@@ -39,8 +39,9 @@ test-security: $(VENV)/.development ## what an attacker would try (part of the f
 mutations: $(VENV)/.development ## take defences away, one at a time, and see that a test notices
 	@$(RUN) tests.security.mutations
 
+# tests/process is named because it defines --seed, which pytest has to know before it looks around.
 experiments: $(VENV)/.development ## crashes, full disks, replicas: a table (make experiments SEED=7)
-	@$(RUN) pytest -m process --seed=$(SEED) tests/process tests/test_shared_subscriptions.py
+	@$(RUN) pytest -m process --seed=$(SEED) tests/process tests
 
 conformance: $(VENV)/.conformance ## the official MCP conformance runner (Debian: apt install npm)
 	@$(RUN) tests.conformance.run
@@ -100,6 +101,7 @@ environment-clients: $(VENV)/.clients ## the clients, in environments of their o
 
 bench: $(VENV)/.bench ## side by side with others, the short form (apt install npm)
 	@$(VENV)/bench/bin/python -m bench --short --results bench/results
+	@$(RUN) pytest -m bench tests
 
 load: $(VENV)/.bench ## five hundred clients for a minute, some of them hostile
 	@$(VENV)/bench/bin/python -m bench.load --json bench/results/load.json
