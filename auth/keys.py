@@ -9,6 +9,8 @@ from auth.credentials import KeyRing
 from settings import Settings
 
 KEY_FILE = Path(".latchgate/key")
+HAS_MODES = os.name != "nt"
+"""Whether a file's mode says who can read it: on Windows every mode looks open to everybody."""
 
 logger = logging.getLogger("latchgate")
 
@@ -57,7 +59,7 @@ def _read_or_make(path: Path) -> bytes:
 
 
 def _read(path: Path) -> bytes:
-    if path.stat().st_mode & 0o077:
+    if HAS_MODES and path.stat().st_mode & 0o077:
         raise InvalidKeyFile(f"{path} can be read by others: run chmod 600 {path}")
     key = path.read_bytes().strip()
     if len(key) < 32:  # noqa: PLR2004 - 256 bits

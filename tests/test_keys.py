@@ -51,6 +51,15 @@ def test_a_key_that_others_can_read_is_refused_with_the_remedy(somewhere: Path) 
         keyless()
 
 
+def test_where_modes_say_nothing_the_key_is_read_again(
+    somewhere: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("auth.keys.HAS_MODES", False)
+    sealed = keyless().seal("test", 1)
+    (somewhere / ".latchgate/key").chmod(0o666)  # as Windows tells it, whoever may read it
+    assert keyless().unseal("test", sealed) == 1
+
+
 def test_a_file_without_a_key_is_refused_with_the_remedy(somewhere: Path) -> None:
     keyless()
     (somewhere / ".latchgate/key").write_bytes(b"short\n")
