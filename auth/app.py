@@ -26,6 +26,7 @@ from auth.store.urls import open_store
 from auth.usage import UseCounter
 from cors import CrossOrigin
 from host_guard import HostGuard
+from origins import MCP_PATH
 from request_limits import RequestLimits
 from settings import Settings
 from startup import PlainStart, start
@@ -148,6 +149,14 @@ def create_app(
     settings: Settings, store: Store | None = None, clock: Callable[[], float] = time.time
 ) -> Starlette:
     """The authorization server as an application of its own (split deployment)."""
+    if settings.resource_server_url is None:
+        # A proxy may put both halves under one name, and then this is right.
+        logger.warning(
+            "LATCHGATE_RESOURCE_SERVER_URL is not set: tokens are for %s at this server's own "
+            "address, which this process does not serve. Set it to the URL of the MCP endpoint "
+            "(or run both halves in one process: uvicorn combined_app:app)",
+            MCP_PATH,
+        )
     server = create_server(settings, store, clock)
 
     @asynccontextmanager

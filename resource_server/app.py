@@ -4,6 +4,7 @@ Split deployment: the tokens are another server's, LATCHGATE_AUTHORIZATION_SERVE
 """
 
 import contextlib
+import logging
 import time
 from collections.abc import AsyncGenerator, Callable
 from functools import partial
@@ -35,6 +36,8 @@ from telemetry.scraping import PortTaken, metrics_port, metrics_routes
 
 CORS_PATHS = (*METADATA_PATHS, *PATHS)
 """What a client in a browser asks of a protected resource."""
+
+logger = logging.getLogger("latchgate")
 
 Verifier = IntrospectionVerifier | JwtVerifier
 
@@ -131,10 +134,11 @@ async def healthz(_request: Request) -> Response:
 
 
 async def readyz(verify: Verifier, _request: Request) -> Response:
-    """Tokens can be verified: the authorization server has told us where."""
+    """Tokens can be verified: the authorization server answers, and takes us for who we are."""
     try:
         await verify.ready()
     except VerifierUnavailable as error:
+        logger.warning("not ready: %s", error)
         headers = {"Retry-After": str(error.retry_after)}
         return JSONResponse({"status": "unavailable"}, 503, headers)
     return JSONResponse({"status": "ready"})

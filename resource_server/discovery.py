@@ -13,6 +13,7 @@ from origins import is_loopback_host
 CONNECT_TIMEOUT = 2
 TIMEOUT = 5
 MAX_DOCUMENT = 256 * 1024
+MAX_NAMED = 256
 METADATA_TTL = 600
 RETRY_AFTER = 5
 """Seconds for which a failure is repeated instead of tried again: no stampede on a server that
@@ -76,9 +77,13 @@ async def fetch_metadata(http: httpx2.AsyncClient, issuer: str) -> dict[str, Any
         except Unreachable as error:
             problems.append(str(error))
             continue
-        if document.get("issuer") == issuer:
+        named = document.get("issuer")
+        if named == issuer:
             return document
-        problems.append(f"{url} names another issuer")
+        problems.append(
+            f"{url} names the issuer {str(named)[:MAX_NAMED]}, and not {issuer}: if that is the "
+            "server that is meant, write LATCHGATE_AUTHORIZATION_SERVER exactly so"
+        )
     raise Unreachable("; ".join(problems))
 
 

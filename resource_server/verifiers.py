@@ -177,8 +177,8 @@ class IntrospectionVerifier:
         return url
 
     async def ready(self) -> None:
-        """Find the endpoint; VerifierUnavailable if tokens cannot be verified now."""
-        await self.endpoint()
+        """Ask about a token of nobody; VerifierUnavailable if tokens cannot be verified now."""
+        await self("-")
 
 
 class JwtVerifier:

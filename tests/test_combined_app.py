@@ -326,6 +326,15 @@ async def test_each_half_can_be_asked_for_by_uvicorn(
             module.__getattr__("other")
 
 
+def test_the_authorization_server_alone_says_whose_url_it_was_not_told(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    auth.app.create_app(new_settings(resource_server_url="http://127.0.0.1:9999/mcp"))
+    assert not caplog.messages
+    auth.app.create_app(new_settings())
+    assert "LATCHGATE_RESOURCE_SERVER_URL is not set" in caplog.messages[0]
+
+
 async def test_the_authorization_server_runs_alone(clock: Clock) -> None:
     settings = new_settings(resource_server_url="http://127.0.0.1:9999/mcp")
     app = auth.app.create_app(settings, MemoryStore(), clock)

@@ -136,6 +136,15 @@ async def test_calls_with_a_good_token_are_counted(clock: Clock) -> None:
     assert "\nlatchgate_calls_total 2.0\n" in answer.text
 
 
+async def test_who_may_not_introspect_is_not_ready(
+    clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    changes = {"introspection_client_secret": SecretStr("another secret")}
+    async with serving(AuthorizationServer(), clock, **changes) as http:
+        assert (await http.get("/readyz")).status_code == 503
+        assert "check LATCHGATE_INTROSPECTION_CLIENT_ID" in caplog.text
+
+
 async def test_the_metadata_names_the_server_whose_tokens_are_taken(clock: Clock) -> None:
     async with serving(AuthorizationServer(), clock) as http:
         document = (await http.get(METADATA)).json()

@@ -294,11 +294,11 @@ async def test_the_server_is_found_wherever_it_publishes(
     assert len(server.asked) - 2 == metadata_urls(issuer).index(f"https://as.example{path}")
 
 
-async def test_metadata_of_another_issuer_is_not_used(
+async def test_metadata_of_another_issuer_is_not_used_and_both_are_named(
     introspect: IntrospectionVerifier, server: AuthorizationServer
 ) -> None:
     server.metadata = {"issuer": f"{ELSEWHERE}/"}
-    with pytest.raises(VerifierUnavailable, match="another issuer"):
+    with pytest.raises(VerifierUnavailable, match="issuer https://as.example/, and not https://as.example: "):
         await introspect("good")
 
 
