@@ -4,6 +4,7 @@ import asyncio
 import base64
 import json
 import logging
+import re
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -298,7 +299,7 @@ async def test_metadata_of_another_issuer_is_not_used_and_both_are_named(
     introspect: IntrospectionVerifier, server: AuthorizationServer
 ) -> None:
     server.metadata = {"issuer": f"{ELSEWHERE}/"}
-    with pytest.raises(VerifierUnavailable, match="issuer https://as.example/, and not https://as.example: "):
+    with pytest.raises(VerifierUnavailable, match=re.escape(f"{ELSEWHERE}/, and not {ELSEWHERE}:")):
         await introspect("good")
 
 
