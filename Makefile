@@ -23,7 +23,6 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' Makefile | expand -t 16
 
 run: $(VENV)/.runtime ## the server on http://127.0.0.1:8000 (make run PORT=9001)
-	@echo "Open http://$(HOST):$(PORT)/ in a browser. Clients connect to http://$(HOST):$(PORT)/mcp"
 	@exec $(RUN) uvicorn combined_app:app --host $(HOST) --port $(PORT) \
 		--no-access-log --no-proxy-headers --timeout-graceful-shutdown 10
 

@@ -42,7 +42,7 @@ from resource_server.stream_limits import StreamLimits
 from resource_server.verifiers import VerifierUnavailable
 from settings import Settings
 from shortcut import Shortcut
-from startup import PlainStart, before_shutdown, start
+from startup import PlainStart, before_shutdown, start, telling_where_to_go
 from telemetry.requests import ObserveRequests
 from telemetry.scraping import PortTaken, metrics_port, metrics_routes
 
@@ -91,7 +91,7 @@ def create_app(
             resource.run(),
             metrics_port(settings, server.metrics),
         ):
-            with before_shutdown(resource.close_streams):
+            with before_shutdown(resource.close_streams), telling_where_to_go(settings):
                 yield
 
     server.metrics.readings += readings(server)

@@ -2,9 +2,12 @@
 
 import asyncio
 import gc
+import logging
 import multiprocessing
 import os
+import re
 import signal
+import sys
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -14,8 +17,9 @@ from typing import TypeVar
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from origins import MCP_PATH, is_loopback_host
 from settings import Settings, load_settings, worker_count
-from telemetry.logs import configure_logging
+from telemetry.logs import as_logged, configure_logging
 
 App = TypeVar("App")
 
@@ -28,6 +32,8 @@ ONE_MEMORY_EACH = (
     "Run one worker, or share a store: LATCHGATE_STORE_URL=sqlite:///latchgate.db on one machine, "
     "valkey://host:6379/0 for several."
 )
+
+_LISTENING = re.compile(r"Uvicorn running on http://(\S+):(\d+) ")
 
 
 def start(create_app: Callable[[Settings], App], *, keeps_state: bool = True) -> App:
@@ -75,6 +81,32 @@ def end_supervisor(supervisor: BaseProcess | None) -> None:
     """End what watches over this worker, if it is one: it would start it again and again."""
     if supervisor is not None and supervisor.pid is not None:
         os.kill(supervisor.pid, signal.SIGTERM)
+
+
+def tell_operator(text: str) -> None:
+    """Say something to whoever started the server, once, and not to the log: it may be a secret."""
+    print(as_logged(text), file=sys.stderr, flush=True)  # noqa: T201 - see above
+
+
+@contextmanager
+def telling_where_to_go(settings: Settings) -> Iterator[None]:
+    """Name the page and the MCP URL once uvicorn listens, which only its own log tells us."""
+
+    def watch(record: logging.LogRecord) -> bool:
+        if listening := _LISTENING.match(record.getMessage()):
+            host, port = listening.groups()
+            # Bound to every address, and without a public URL, it still answers to loopback only.
+            host = host if is_loopback_host(host) else "127.0.0.1"
+            url = settings.public_url or f"http://{host}:{port}"
+            tell_operator(f"Open {url}/ in a browser. Clients connect to {url}{MCP_PATH}")
+        return True
+
+    uvicorn = logging.getLogger("uvicorn.error")
+    uvicorn.addFilter(watch)
+    try:
+        yield
+    finally:
+        uvicorn.removeFilter(watch)
 
 
 class PlainStart:

@@ -1,7 +1,6 @@
 """The authorization server: put together, kept running, and as an application of its own."""
 
 import logging
-import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -29,8 +28,7 @@ from host_guard import HostGuard
 from origins import MCP_PATH
 from request_limits import RequestLimits
 from settings import Settings
-from startup import PlainStart, start
-from telemetry.logs import as_logged
+from startup import PlainStart, start, tell_operator
 from telemetry.metrics import Metrics, Reading
 from telemetry.requests import ObserveRequests
 from telemetry.scraping import PortTaken, metrics_port, metrics_routes
@@ -102,8 +100,10 @@ async def running(
     """Open the store, make the first account, clean up while it runs, and close in order."""
     await server.store.open()
     try:
-        await ensure_first_account(
-            server.settings, server.store, server.passwords, server.now(), _tell_operator
+        tell_operator(
+            await ensure_first_account(
+                server.settings, server.store, server.passwords, server.now()
+            )
         )
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(_keep_house, server, keep_house_every)
@@ -126,11 +126,6 @@ async def purge(server: AuthorizationServer) -> None:
     while forgotten == PURGE_SLICE:
         forgotten = await server.store.purge(server.now(), PURGE_SLICE)
         await anyio.sleep(PAUSE_BETWEEN_SLICES)
-
-
-def _tell_operator(text: str) -> None:
-    """Say something to whoever started the server, once, and not to the log: it may be a secret."""
-    print(as_logged(text), file=sys.stderr, flush=True)  # noqa: T201 - see above
 
 
 async def _keep_house(server: AuthorizationServer, every: float) -> None:

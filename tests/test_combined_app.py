@@ -2,7 +2,8 @@
 
 import json
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
 
 import anyio
 import httpx2
@@ -11,6 +12,7 @@ import pytest
 import auth.app
 import combined_app
 from auth.app import running
+from auth.models import Account
 from auth.store import StoreUnavailable
 from auth.store.memory import MemoryStore
 from tests.clock import Clock
@@ -297,7 +299,66 @@ async def test_the_first_start_makes_an_account_and_tells_its_password_once(
     assert "First start" in told
     assert password not in caplog.text
     async with serving(clock, settings, store):
-        assert not capsys.readouterr().err
+        told = capsys.readouterr().err
+    assert told == (
+        "There are accounts already. To set a password: python -m auth.accounts password admin\n"
+    )
+
+
+async def test_a_password_that_was_set_is_not_repeated_and_later_ones_count_for_nothing(
+    clock: Clock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = MemoryStore()
+    async with serving(clock, new_settings(admin_username="ada"), store):
+        told = capsys.readouterr().err
+    assert told == "First start: sign in as ada with the password you set\n"
+    async with serving(clock, store=store):
+        assert ", so LATCHGATE_ADMIN_PASSWORD changes nothing." in capsys.readouterr().err
+
+
+async def test_of_two_workers_that_start_at_once_one_makes_the_account(
+    clock: Clock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class SeenTooEarly(MemoryStore):
+        async def list_accounts(self) -> Sequence[Account]:
+            return ()
+
+    store = SeenTooEarly()
+    for told in ("First start", "There are accounts already"):
+        async with serving(clock, store=store):
+            assert capsys.readouterr().err.startswith(told)
+
+
+@pytest.mark.parametrize(
+    ("settings", "host", "url"),
+    [
+        ({}, "127.0.0.1", "http://127.0.0.1:9001"),
+        ({}, "localhost", "http://localhost:9001"),
+        ({}, "[::1]", "http://[::1]:9001"),
+        ({}, "0.0.0.0", "http://127.0.0.1:9001"),
+        ({"public_url": "https://mcp.example"}, "0.0.0.0", "https://mcp.example"),
+    ],
+)
+async def test_when_it_listens_it_names_the_page_and_the_url_for_clients(
+    clock: Clock,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+    settings: dict[str, Any],
+    host: str,
+    url: str,
+) -> None:
+    log = logging.getLogger("uvicorn.error")
+    with caplog.at_level(logging.INFO, log.name):
+        async with serving(clock, new_settings(**settings)):
+            capsys.readouterr()
+            log.info("Application startup complete.")
+            log.info("Uvicorn running on %s://%s:%d (Press CTRL+C to quit)", "http", host, 9001)
+            assert capsys.readouterr().err == (
+                f"Open {url}/ in a browser. Clients connect to {url}/mcp\n"
+            )
+        log.info("Uvicorn running on %s://%s:%d (Press CTRL+C to quit)", "http", host, 9001)
+    assert not capsys.readouterr().err
+    assert len(caplog.messages) == 3
 
 
 async def test_an_outdated_hash_is_renewed_at_sign_in(clock: Clock) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from demo.start import NotStarted, Server, running
+from demo.start import NotStarted, Server, combined, running
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(120)]
 
@@ -100,3 +100,11 @@ def test_a_server_that_does_not_start_is_told_with_the_end_of_its_log(tmp_path: 
         running(server, tmp_path),
     ):
         raise AssertionError("it is not running")
+
+
+def test_a_server_that_runs_has_named_its_page_and_its_account(tmp_path: Path) -> None:
+    (server,) = combined("a password of the tests")
+    with running(server, tmp_path):
+        told = (tmp_path / "combined_app.log").read_text()
+    assert f"Open {server.url}/ in a browser. Clients connect to {server.url}/mcp\n" in told
+    assert "First start: sign in as admin with the password you set\n" in told

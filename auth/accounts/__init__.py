@@ -138,20 +138,28 @@ def new_account(
 
 
 async def ensure_first_account(
-    settings: Settings, store: Store, passwords: Passwords, now: int, tell: Callable[[str], None]
-) -> None:
-    """Make the first account where there is none; a random password is told once, stored never."""
-    if await store.list_accounts():
-        return
+    settings: Settings, store: Store, passwords: Passwords, now: int
+) -> str:
+    """Make the first account where there is none; answers with who can sign in, and how.
+
+    A random password is told in that answer, once, and stored never.
+    """
     given = settings.admin_password
-    password = given.get_secret_value() if given else secrets.token_urlsafe(12)
-    account = new_account(
-        settings.admin_username,
-        await passwords.hash(password),
-        now,
-        name="Administrator" if settings.admin_username == "admin" else "",
-        email=f"{settings.admin_username}@localhost",
-        roles=("admin", "user"),
+    if not await store.list_accounts():
+        password = given.get_secret_value() if given else secrets.token_urlsafe(12)
+        account = new_account(
+            settings.admin_username,
+            await passwords.hash(password),
+            now,
+            name="Administrator" if settings.admin_username == "admin" else "",
+            email=f"{settings.admin_username}@localhost",
+            roles=("admin", "user"),
+        )
+        if await store.add_account(account):
+            told = f"the password {password}" if given is None else "the password you set"
+            return f"First start: sign in as {account.username} with {told}"
+    unused = ", so LATCHGATE_ADMIN_PASSWORD changes nothing" if given else ""
+    return (
+        f"There are accounts already{unused}. To set a password: "
+        f"python -m auth.accounts password {settings.admin_username}"
     )
-    if await store.add_account(account) and given is None:
-        tell(f"First start: sign in as {account.username} with the password {password}")
