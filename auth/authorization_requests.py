@@ -5,6 +5,7 @@ First where an answer may go: whoever holds a `RedirectionEndpoint` has checked 
 is an `AuthorizationError`, which the client is told by redirect.
 """
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -17,13 +18,15 @@ from auth.clients import find_client
 from auth.errors import AuthorizationError, InvalidTarget, PageError
 from auth.http import Form
 from auth.models import Client
-from auth.redirect_uris import add_query, matches_redirect_uri
+from auth.redirect_uris import add_query, matches_redirect_uri, near_miss
 from auth.resources import check_resource, resource_of
 from auth.scopes import is_scope
 from auth.server import AuthorizationServer
 from auth.tracing import note
 
 MAX_STATE = 4096
+
+logger = logging.getLogger("latchgate")
 
 # What is sealed into the forms while a person decides; the rest of a request is not ours.
 _KEPT = (
@@ -81,9 +84,11 @@ class AuthorizationRequest:
 def refuse(
     server: AuthorizationServer, redirection: RedirectionEndpoint, error: AuthorizationError
 ) -> Response:
-    """Send the browser to the client with an error answer, and count it."""
+    """Send the browser to the client with an error answer; count it, and log it."""
     server.metrics.refusals.add(error.error)
     note("error.type", error.error)
+    client_id = recognizable(redirection.client.client_id)
+    logger.info("told client %r by redirect: %s (%s)", client_id, error.error, error.description)
     return redirect(redirection.error_url(error))
 
 
@@ -112,14 +117,21 @@ async def find_redirection(
         raise PageError("missing_client_id")
     client = await _find_client(server, client_id)
     if client is None or "authorization_code" not in client.grant_types:
-        raise PageError("unknown_client", client_id=_recognizable(client_id))
+        raise PageError("unknown_client", client_id=recognizable(client_id))
     redirect_uri = form.get("redirect_uri")
     if redirect_uri is None:
         if len(client.redirect_uris) != 1:
             raise PageError("missing_redirect_uri", client_name=client.client_name)
         redirect_uri = client.redirect_uris[0]
     if not matches_redirect_uri(client.redirect_uris, redirect_uri):
-        raise PageError("invalid_redirect_uri", client_name=client.client_name)
+        raise PageError(
+            "invalid_redirect_uri",
+            client_id=recognizable(client_id),
+            client_name=client.client_name,
+            # Without its query, which may hold a secret, and with every odd character spelt out.
+            redirect_uri=recognizable(ascii(redirect_uri.partition("?")[0])[1:-1], 200),
+            reason=near_miss(client.redirect_uris, redirect_uri),
+        )
     state = None if "state" in form.repeated else form.get("state")
     issuer = server.origin(request).issuer
     return RedirectionEndpoint(client, redirect_uri, state, issuer)
@@ -132,22 +144,22 @@ async def _find_client(server: AuthorizationServer, client_id: str) -> Client | 
         raise PageError(
             "unreachable_document",
             503,
-            client_id=_recognizable(client_id),
+            client_id=recognizable(client_id),
             reason=error.reason,
             retry_after=30,
         ) from error
     except DocumentInvalid as error:
         raise PageError(
             "invalid_document",
-            client_id=_recognizable(client_id),
+            client_id=recognizable(client_id),
             reason=error.reason,
             error=error.error,
         ) from error
 
 
-def _recognizable(client_id: str, length: int = 60) -> str:
-    """Enough of a client_id for a person to tell which client it is."""
-    return client_id if len(client_id) <= length else client_id[:length] + "…"
+def recognizable(text: str, length: int = 60) -> str:
+    """Enough of a client_id or of a URI for a person to tell which it is."""
+    return text if len(text) <= length else text[:length] + "…"
 
 
 def read_authorization_request(

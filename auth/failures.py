@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from starlette.exceptions import HTTPException
@@ -48,6 +49,9 @@ _FOR_PROGRAMS: Mapping[str, tuple[str, str]] = {
     "unavailable": ("temporarily_unavailable", "the store cannot be reached: try again"),
     "server_error": ("server_error", "something went wrong here"),
 }
+
+_SHOWN = ("client_id", "client_name", "redirect_uri")
+"""Details by which whoever asked can tell what went wrong: shortened, and never a secret."""
 
 _KIND_OF_STATUS = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}
 
@@ -113,7 +117,11 @@ def exception_handlers(server: AuthorizationServer) -> dict[Any, Any]:
 
 def fail(server: AuthorizationServer, request: Request, error: PageError) -> Response:
     """Tell whoever asked: a person on a page, a program in JSON."""
-    _note(server, request, error.kind, error.status, str(error.details.get("reason") or ""))
+    told = error.details.get("description") or error.details.get("reason")
+    shown = {name: str(error.details[name]) for name in _SHOWN if error.details.get(name)}
+    # What a client is told is known by its code, what only people are told by its kind.
+    name = str(error.details["error"]) if error.kind == "request_error" else error.kind
+    _note(server, request, name, error.status, str(told or ""), shown)
     if _is_for_person(request):
         return _page(server, request, error)
     code, description = _FOR_PROGRAMS.get(
@@ -123,9 +131,12 @@ def fail(server: AuthorizationServer, request: Request, error: PageError) -> Res
             str(error.details.get("description") or "the request is not right"),
         ),
     )
+    if told and told != description:
+        description = f"{description}: {told}"
     body = {
         "error": error.details.get("error") or code,
         "error_description": description,
+        **shown,
         "correlation_id": correlation_id(request.scope),
     }
     return JSONResponse(body, error.status, NO_STORE | _retry_after(error))
@@ -172,11 +183,16 @@ def _retry_after(error: PageError) -> dict[str, str]:
 
 
 def _note(
-    server: AuthorizationServer, request: Request, error: str, status: int, description: str
+    server: AuthorizationServer,
+    request: Request,
+    error: str,
+    status: int,
+    description: str,
+    shown: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
     """Count a refusal, and log it."""
     server.metrics.refusals.add(error)
-    # %r, since a stranger chose the path: neither line breaks nor endless ones get into the log.
-    logger.info(
-        "%s %.256r: %d %s (%s)", request.method, request.url.path, status, error, description
-    )
+    why = f" ({description})" if description else ""
+    # %r, since a stranger chose these: neither line breaks nor endless ones get into the log.
+    why += "".join(f", {name} {value!r:.256}" for name, value in shown.items())
+    logger.info("%s %.256r: %d %s%s", request.method, request.url.path, status, error, why)

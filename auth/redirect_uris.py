@@ -25,6 +25,9 @@ _LOOPBACK = re.compile(
     r"(?P<rest>(?:[/?].*)?)",
     re.DOTALL,
 )
+_PARTS = re.compile(
+    r"(?P<scheme>[^:/?#]*):(?://(?P<host>[^/?#]*))?(?P<path>[^?#]*)(?P<query>.*)", re.DOTALL
+)
 _ANSWER_PARAMETERS = frozenset({"code", "state", "iss", "error", "error_description", "error_uri"})
 
 
@@ -72,6 +75,22 @@ def matches_redirect_uri(registered: Iterable[str], presented: str) -> bool:
     )
 
 
+def near_miss(registered: Iterable[str], presented: str) -> str | None:
+    """In what alone an unregistered redirect URI differs from a registered one: a hint, no more."""
+    for uri in registered:
+        one, other = (_PARTS.fullmatch(_without_port(each)) for each in (uri, presented))
+        if one is None or other is None:
+            continue
+        differing = [name for name, part in one.groupdict().items() if part != other[name]]
+        if differing == ["host"] and {one["host"], other["host"]} <= LOOPBACK_HOSTS:
+            return "it differs from a registered one only in the name of this computer"
+        if differing == ["path"] and one["path"].rstrip("/") == other["path"].rstrip("/"):
+            return "it differs from a registered one only in the slash at its end"
+        if len(differing) == 1 and differing != ["host"]:
+            return f"it differs from a registered one only in its {differing[0]}"
+    return None
+
+
 def redirect_destination(uri: str) -> Destination:
     """Where a registered redirect URI leads: to a host, to this computer, or to an application."""
     parts = split_uri(uri)
@@ -108,6 +127,10 @@ def _without_loopback_port(uri: str) -> tuple[str, str] | None:
     if parts is None or int(parts["port"] or 1) > MAX_PORT:
         return None
     return parts["host"], parts["rest"]
+
+
+def _without_port(uri: str) -> str:
+    return "".join(_without_loopback_port(uri) or (uri,))
 
 
 def _is_answer_parameter(pair: str) -> bool:

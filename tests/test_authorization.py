@@ -1,5 +1,6 @@
 """The authorization endpoint: what it asks, what it refuses, and whom it tells (OAuth 2.1 §4.1)."""
 
+import logging
 from urllib.parse import urlsplit
 
 import pytest
@@ -90,10 +91,73 @@ async def test_without_a_client_and_its_redirect_uri_only_the_person_is_told(
         page = await browser.get("/oauth/authorize", params=request)
         assert page.status_code == 400
         assert "location" not in page.headers
-        assert "https://evil.example" not in page.text
+        assert 'href="https://evil.example' not in page.text
         assert page.headers["content-type"].startswith("text/html")
         response = await browser.http.get("/oauth/authorize", params=request)
         assert error_of(response)[0] == 400
+
+
+NEAR_MISSES = [
+    ("http://client.example/callback", "its scheme"),
+    (f"{REDIRECT_URI}/", "the slash at its end"),
+    ("https://client.example/other", "its path"),
+    (f"{REDIRECT_URI}?secret=x", "its query"),
+    ("http://localhost:49152/callback", "the name of this computer"),
+    ("http://[::1]/callback", "the name of this computer"),
+    ("https://other.example/callback", None),
+    ("http://evil.example/callback", None),
+    ("no URI", None),
+]
+
+
+@pytest.mark.parametrize(("redirect_uri", "hint"), NEAR_MISSES)
+async def test_an_unregistered_redirect_uri_is_named_with_what_differs_and_who_sent_it(
+    world: World, caplog: pytest.LogCaptureFixture, redirect_uri: str, hint: str | None
+) -> None:
+    client = await world.register(redirect_uris=[REDIRECT_URI, "http://127.0.0.1:8976/callback"])
+    request = authorization_request(client, redirect_uri=redirect_uri)
+    shown = redirect_uri.partition("?")[0]
+    page = await world.browser().get("/oauth/authorize", params=request)
+    body = (await world.http.get("/oauth/authorize", params=request)).json()
+    with caplog.at_level(logging.INFO, "latchgate"):
+        await world.http.get("/oauth/authorize", params=request)
+    assert f">{shown}</dd>" in page.text
+    assert "Test client" in page.text
+    assert (body["client_name"], body["redirect_uri"]) == ("Test client", shown)
+    assert body["client_id"] == client["client_id"][:60] + "…"
+    for told in (page.text, body["error_description"], caplog.messages[0]):
+        assert ("differs from a registered one" in told) == (hint is not None)
+        assert f"only in {hint or ''}" in told or not hint
+    assert f"redirect_uri '{shown}'" in caplog.messages[0]
+    assert "client_name 'Test client'" in caplog.messages[0]
+
+
+async def test_a_strange_redirect_uri_is_told_cut_and_with_odd_characters_spelt_out(
+    world: World,
+) -> None:
+    uri = f"https://client.example/\u202e\n{'y' * 1000}"
+    request = authorization_request(await world.register(), redirect_uri=uri)
+    body = (await world.http.get("/oauth/authorize", params=request)).json()
+    assert body["redirect_uri"].startswith(r"https://client.example/\u202e\nyyy")
+    assert len(body["redirect_uri"]) == 201
+
+
+async def test_each_refused_request_is_logged_with_its_code_its_reason_and_its_client(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = await world.register()
+    request = authorization_request(client, resource="https://evil.example/mcp")
+    signed_in = await world.signed_in()
+    with caplog.at_level(logging.INFO, "latchgate"):
+        await world.browser().get("/oauth/authorize", params=request)
+        await signed_in.get("/oauth/authorize", params=request)
+        await world.browser().get("/oauth/authorize")
+    named = client["client_id"][:60] + "…"
+    why = "invalid_target (the resource is not the MCP server of this authorization server)"
+    on_page, by_redirect, bare = caplog.messages
+    assert on_page.startswith(f"GET '/oauth/authorize': 400 {why}, client_id {named!r}")
+    assert by_redirect == f"told client {named!r} by redirect: {why}"
+    assert bare == "GET '/oauth/authorize': 400 missing_client_id"
 
 
 async def test_a_client_with_two_redirect_uris_has_to_name_one(world: World) -> None:

@@ -128,14 +128,16 @@ async def test_a_refusal_is_counted_by_its_reason(
     assert samples["latchgate_refusals_total", reason] == 1
 
 
-async def test_what_a_client_is_told_by_redirect_is_counted(watched: World) -> None:
+async def test_what_a_client_is_told_by_redirect_or_link_is_counted(watched: World) -> None:
     browser = await watched.signed_in()
     client = await watched.register()
     await browser.get("/oauth/authorize", params=authorization_request(client, scope="unheard-of"))
     await browser.get("/oauth/authorize", params=authorization_request(client))
     await browser.decide("deny")
+    nobody = watched.browser()
+    await nobody.get("/oauth/authorize", params=authorization_request(client, scope="unheard-of"))
     samples = await scrape(watched.http)
-    assert samples["latchgate_refusals_total", "invalid_scope"] == 1
+    assert samples["latchgate_refusals_total", "invalid_scope"] == 2
     assert samples["latchgate_refusals_total", "access_denied"] == 1
 
 

@@ -12,6 +12,7 @@ from auth.authorization_requests import (
     RedirectionEndpoint,
     find_redirection,
     read_authorization_request,
+    recognizable,
     redirect,
     refuse,
 )
@@ -67,6 +68,7 @@ def tell_client(
         return_url=redirection.error_url(error),
         error=error.error,
         description=error.description,
+        client_id=recognizable(redirection.client.client_id),
         client_name=redirection.client.client_name,
     )
 
