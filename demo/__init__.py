@@ -15,3 +15,20 @@ conversation.py   HTTP exchanges, told
 narration.py      the telling
 checks/           the doctor's questions
 """
+
+import os
+import sys
+from types import TracebackType
+
+INTERRUPTED = 130
+
+
+def _end(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Whoever is interrupted, and be it while importing its modules, ends without a traceback."""
+    if issubclass(kind, KeyboardInterrupt):
+        os._exit(INTERRUPTED)
+    sys.__excepthook__(kind, error, trace)
+
+
+if sys.argv[0] == "-m":  # one of the programs is being started, of whose modules this is the first
+    sys.excepthook = _end

@@ -18,6 +18,7 @@ from typing import get_args
 
 import httpx2
 
+from demo import INTERRUPTED
 from demo.conversation import Conversation
 from demo.discovery import origin_of
 from demo.mcp_session import McpEndpoint, Protocol, call_tool, look_around
@@ -36,7 +37,6 @@ from demo.user_agent import FormFiller, UserAgent, system_browser
 DEFAULT_URL = "http://127.0.0.1:8000/mcp"
 PASSWORD_VARIABLE = "LATCHGATE_DEMO_PASSWORD"
 SECRET_VARIABLE = "LATCHGATE_DEMO_CLIENT_SECRET"
-INTERRUPTED = 130
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +67,11 @@ class Journey:
 
 async def travel(
     journey: Journey, narrator: Narrator, transport: httpx2.AsyncBaseTransport | None = None
-) -> None:
-    """All the steps, in order. Raises StepFailed at the first that does not succeed."""
+) -> str:
+    """All the steps, in order, and what the tool answered at last.
+
+    Raises StepFailed at the first that does not succeed.
+    """
     async with AsyncExitStack() as stack:
         conversation = Conversation(narrator, transport)
         stack.push_async_callback(conversation.aclose)
@@ -119,10 +122,11 @@ async def travel(
 
         narrator.step("Refresh the token and call again")
         tokens = await refresh(server, client, tokens)
-        await endpoint.use(tokens.access_token, call_tool)
+        answer = await endpoint.use(tokens.access_token, call_tool)
 
         narrator.step("Revoke it, and see that it no longer works")
         await revoke(server, client, tokens, journey.url)
+        return answer
 
 
 def run(
@@ -130,25 +134,20 @@ def run(
 ) -> int:
     """Travel, and answer with the exit code."""
     try:
-        asyncio.run(travel(journey, narrator, transport))
+        answer = asyncio.run(travel(journey, narrator, transport))
     except StepFailed as failure:
         narrator.failed(failure)
         return 1
     except KeyboardInterrupt:
         narrator.note("interrupted")
         return INTERRUPTED
-    narrator.note("All done.")
+    narrator.done(answer)
     return 0
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m demo.client",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("url", nargs="?", default=DEFAULT_URL, help="the MCP endpoint")
+def new_options() -> argparse.ArgumentParser:
+    """What may be said on the command line, but for the URL."""
+    parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument("--username", default="admin", help="who signs in (default: admin)")
     parser.add_argument("--password", help=f"better: the variable {PASSWORD_VARIABLE}")
     parser.add_argument("--browser", action="store_true", help="sign in in your own browser")
@@ -171,7 +170,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
     parser.add_argument("--no-color", action="store_true")
-    options = parser.parse_args(arguments)
+    return parser
+
+
+def carry_out(url: str, options: argparse.Namespace) -> int:
+    """The journey to this URL as the options say; answers with the exit code."""
     # What goes wrong is told by us; the SDK's own log would tell it again, with a traceback.
     logging.getLogger("mcp").addHandler(logging.NullHandler())
     color = wants_color(sys.stdout, refused=options.no_color or options.json)
@@ -181,7 +184,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for value in (password, secret):
         narrator.keep_secret(value or "")
     journey = Journey(
-        url=options.url,
+        url=url,
         username=options.username,
         password=password,
         uses_browser=options.browser,
@@ -192,6 +195,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         trusted=tuple(options.trust_origin),
     )
     return run(journey, narrator)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m demo.client",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        parents=[new_options()],
+    )
+    parser.add_argument("url", nargs="?", default=DEFAULT_URL, help="the MCP endpoint")
+    options = parser.parse_args(arguments)
+    return carry_out(options.url, options)
 
 
 if __name__ == "__main__":

@@ -135,9 +135,15 @@ def unreachable(url: str, error: Exception) -> StepFailed:
 
 
 def what_it_said(response: httpx2.Response) -> str:
-    """A server's own words about an error: its status and its JSON or the text of its page."""
+    """A server's own words about an error: its status, and its JSON or what its page says.
+
+    Of a page the title and the facts that it lists; the text only of one that lists none.
+    """
     media_type = response.headers.get("content-type", "").partition(";")[0]
-    text = read_page(response.text).text if media_type == "text/html" else response.text.strip()
+    text = response.text.strip()
+    if media_type == "text/html":
+        page = read_page(text)
+        text = "; ".join([f"“{page.title}”", *page.facts]) if page.facts else page.text
     return f"{_status(response)}: {text}" if text else _status(response)
 
 

@@ -10,6 +10,7 @@ Pair = tuple[str, str]
 _SUBMITTING = {"submit", "image"}
 _TYPED_IN = {"text", "email", "tel"}
 _NOT_SENT = {"button", "reset", "file"}
+_EMPTY = {"br", "input", "img", "hr", "path"}
 _UNSEEN = {"script", "style", "template", "noscript", "svg"}
 
 _YES = re.compile(
@@ -112,12 +113,16 @@ class Form:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What matters of a page: its title, its text, what it warns of, its forms."""
+    """What matters of a page: its title, its text, what it warns of, its forms.
+
+    `facts` are the terms of its description lists, each with what stands beside it.
+    """
 
     title: str
     text: str
     alert: str
     forms: list[Form]
+    facts: list[str]
 
     def form_to_fill(self) -> Form | None:
         """The form that leads on: one that asks for a password, else a yes, else a name."""
@@ -136,7 +141,11 @@ def read_page(html: str) -> Page:
     reader.feed(html)
     reader.close()
     return Page(
-        _squeezed(reader.title), _squeezed(reader.text), _squeezed(reader.alert), reader.forms
+        title=_squeezed(reader.title),
+        text=_squeezed(reader.text),
+        alert=_squeezed(reader.alert),
+        forms=reader.forms,
+        facts=[_squeezed(fact) for fact in reader.facts],
     )
 
 
@@ -154,12 +163,13 @@ class _Reader(HTMLParser):
         self._words = ""
         self._unseen = 0
         self._in_title = False
+        self.facts: list[str] = []
+        self._in_fact = False
         self._alert_tags: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         at = {name: value or "" for name, value in reversed(attrs)}
-        if self._alert_tags or at.get("role") == "alert":
-            self._alert_tags += [tag] if tag not in {"br", "input", "img", "hr", "path"} else []
+        self._begin_alert(tag, at)
         match tag:
             case "form":
                 self._form = Form(at.get("action", ""), at.get("method", "get").lower())
@@ -176,8 +186,21 @@ class _Reader(HTMLParser):
                 self._chosen = at.get("value", "")
             case "title":
                 self._in_title = True
+            case "dt" | "dd":
+                self._begin_fact(tag)
             case _ if tag in _UNSEEN:
                 self._unseen += 1
+
+    def _begin_alert(self, tag: str, at: Mapping[str, str]) -> None:
+        if self._alert_tags or at.get("role") == "alert":
+            self._alert_tags += {tag} - _EMPTY
+
+    def _begin_fact(self, tag: str) -> None:
+        if tag == "dt":
+            self.facts.append("")
+        elif self.facts:
+            self.facts[-1] += ": "
+        self._in_fact = bool(self.facts)
 
     def handle_endtag(self, tag: str) -> None:
         if tag in self._alert_tags:
@@ -194,6 +217,8 @@ class _Reader(HTMLParser):
                 self._add(at, tag, self._chosen or "")
             case "title":
                 self._in_title = False
+            case "dt" | "dd":
+                self._in_fact = False
             case _ if tag in _UNSEEN:
                 self._unseen = max(0, self._unseen - 1)
 
@@ -208,6 +233,8 @@ class _Reader(HTMLParser):
             self._words += data
         if self._alert_tags:
             self.alert += data + " "
+        if self._in_fact:
+            self.facts[-1] += data
 
     def _add(self, at: Mapping[str, str], kind: str, value: str, text: str = "") -> None:
         if self._form is None or "disabled" in at:

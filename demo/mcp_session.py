@@ -39,9 +39,12 @@ class McpEndpoint:
     transport: httpx2.AsyncBaseTransport | None = None
 
     async def use(
-        self, access_token: str, errand: Callable[[Client, Narrator], Awaitable[None]]
-    ) -> None:
-        """Open a session with the token and do the errand in it. Raises StepFailed."""
+        self, access_token: str, errand: Callable[[Client, Narrator], Awaitable[str]]
+    ) -> str:
+        """Open a session with the token, do the errand in it, and say what came of it.
+
+        Raises StepFailed.
+        """
         refusals: list[httpx2.Response] = []
 
         async def remember(response: httpx2.Response) -> None:
@@ -60,7 +63,7 @@ class McpEndpoint:
                 server = client.server_info
                 name = f"{server.name} {server.version}".rstrip() if server else "unnamed"
                 self.narrator.answered(f"protocol {client.protocol_version}, server {name}")
-                await errand(client, self.narrator)
+                return await errand(client, self.narrator)
         except (ExceptionGroup, MCPError, StepFailed, httpx2.HTTPError) as error:
             cause = _first(error)
             if isinstance(cause, MCPError):
@@ -71,13 +74,13 @@ class McpEndpoint:
             raise cause from None
 
 
-async def look_around(client: Client, narrator: Narrator) -> None:
+async def look_around(client: Client, narrator: Narrator) -> str:
     """List the resources and read them, list the tools and call one."""
     await _read_resources(client, narrator)
-    await call_tool(client, narrator)
+    return await call_tool(client, narrator)
 
 
-async def call_tool(client: Client, narrator: Narrator) -> None:
+async def call_tool(client: Client, narrator: Narrator) -> str:
     """Call the tutorial's tool about ourselves, or the first that asks for nothing."""
     narrator.asked("tools/list")
     tools = [tool for page in await _pages(client.list_tools) for tool in page.tools]
@@ -85,7 +88,7 @@ async def call_tool(client: Client, narrator: Narrator) -> None:
     chosen = choose_tool(tools)
     if chosen is None:
         narrator.note("no tool can be called without arguments, so none is called")
-        return
+        return "No tool was called."
     name, arguments = chosen
     narrator.asked(f"tools/call {name}", arguments)
     result = await client.call_tool(name, arguments)
@@ -93,6 +96,7 @@ async def call_tool(client: Client, narrator: Narrator) -> None:
     narrator.note(_shown(result))
     if result.is_error:
         raise StepFailed(f"the tool {name} answered with an error", said=_shown(result))
+    return f"{name} answered: {_in_a_line(result)}"
 
 
 def choose_tool(tools: list[Tool]) -> tuple[str, dict[str, Any]] | None:
@@ -144,6 +148,13 @@ def _shown(result: CallToolResult) -> str:
     if texts:
         return abridge("\n".join(texts), SHOWN)
     return abridge(json.dumps(result.structured_content, ensure_ascii=False), SHOWN)
+
+
+def _in_a_line(result: CallToolResult) -> str:
+    members = result.structured_content or {}
+    if members and all(isinstance(value, str | int | None) for value in members.values()):
+        return abridge(", ".join(f"{name} {value}" for name, value in members.items()), SHOWN)
+    return abridge(" ".join(_shown(result).split()))
 
 
 def _first(error: Exception) -> Exception:

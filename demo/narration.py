@@ -30,9 +30,24 @@ LINE = 120
 LONG = 400
 OPAQUE = 40
 SAID = 400
+LONG_SECRET = 40
 
-_COLORS = {"step": "1", "asked": "36", "answered": "32", "note": "2", "failed": "31;1"}
-_MARKS = {"step": "\n", "asked": "  → ", "answered": "  ← ", "note": "    ", "failed": "\n✗ "}
+_COLORS = {
+    "step": "1",
+    "asked": "36",
+    "answered": "32",
+    "note": "2",
+    "failed": "31;1",
+    "done": "32;1",
+}
+_MARKS = {
+    "step": "\n",
+    "asked": "  → ",
+    "answered": "  ← ",
+    "note": "    ",
+    "failed": "\n✗ ",
+    "done": "\n✓ ",
+}
 
 
 class StepFailed(Exception):
@@ -89,6 +104,10 @@ class Narrator:
         self._tell("note", url)
         self._secrets = secrets
 
+    def done(self, answer: str) -> None:
+        """Every step succeeded; what came of it, in a line."""
+        self._tell("done", f"{self._step} steps done. {answer}".rstrip())
+
     def failed(self, failure: StepFailed) -> None:
         """The step failed, and so the journey ends."""
         where = f"Step {self._step} failed: " if self._step else ""
@@ -104,20 +123,21 @@ class Narrator:
         text = self._hide(text)
         if self._as_json:
             record = {"event": event, "step": self._step, "text": text, **more}
-            print(json.dumps(record | ({"details": shown} if shown else {})), file=self._out)
+            lines = [json.dumps(record | ({"details": shown} if shown else {}))]
         else:
-            self._print(event, text, shown)
-        self._out.flush()
+            lines = self._lines(event, text, shown)
+        say("\n".join(lines), self._out)
 
-    def _print(self, event: str, text: str, details: Mapping[str, Any]) -> None:
+    def _lines(self, event: str, text: str, details: Mapping[str, Any]) -> list[str]:
         mark = _MARKS[event]
         text = text.replace("\n", "\n    ")
         if self._color:
             text = f"\x1b[{_COLORS[event]}m{text}\x1b[0m"
-        print(mark + text, file=self._out)
+        lines = [mark + text]
         for name, value in details.items():
             shown = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-            print(f"      {name}: {shown}", file=self._out)
+            lines.append(f"      {name}: {shown}")
+        return lines
 
     def _redact(self, name: str, value: Any) -> Any:
         if not isinstance(value, str):
@@ -135,10 +155,22 @@ class Narrator:
         return printable(text)
 
 
+def say(text: str, out: TextIO) -> None:
+    """Print at once; where nobody reads on (`| head`), go on in silence."""
+    try:
+        print(text, file=out, flush=True)
+    except BrokenPipeError:
+        # What is in the buffer still has to go somewhere, at the latest when the program ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())
+
+
 def shorten(secret: str) -> str:
-    """Enough of a secret to recognize it, never enough to use it."""
-    shown = secret[:10] if len(secret) >= 3 * 10 else ""
-    return f"{shown}…({len(secret)} characters)"
+    """Enough of a secret to recognize it, never enough to use it.
+
+    The end is shown too: refresh tokens of one family begin alike.
+    """
+    head, tail = (secret[:10], secret[-4:]) if len(secret) >= LONG_SECRET else ("", "")
+    return f"{head}…{tail} ({len(secret)} characters)"
 
 
 def abridge(text: str, limit: int = LINE) -> str:

@@ -1,6 +1,6 @@
 """One command that shows it all: start the server, run the client, stop the server.
 
-    python -m demo.start [--split] [--protocol …] [--json] [--no-color]
+    python -m demo.start [--split] [--protocol …] [--json] …
 
 Exits with the client's code: 0 all done, 1 a step failed, 130 interrupted.
 """
@@ -8,6 +8,7 @@ Exits with the client's code: 0 all done, 1 a step failed, 130 interrupted.
 import argparse
 import os
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
@@ -22,9 +23,10 @@ from types import FrameType
 
 import httpx2
 
-from demo import client
+from demo import INTERRUPTED, client
 from demo.discovery import AUTHORIZATION_SERVER, PROTECTED_RESOURCE
 from demo.first_request import HANDSHAKE
+from demo.narration import say
 
 ROOT = Path(__file__).resolve().parent.parent
 PATIENCE = 40.0
@@ -34,7 +36,7 @@ TAIL = 15
 
 
 class NotStarted(Exception):
-    """A server did not come up; the message says which, and where its log is."""
+    """A server did not come up; the message says which, and ends as its log does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +127,7 @@ def running(server: Server, folder: Path) -> Iterator[None]:
             process_group=0,  # Ctrl-C is for us: we stop it, in order
         )
         try:
-            tell(f"Starting {server.application} on {server.url}, log in {log}")
+            tell(f"Starting {server.application} on {server.url}")
             wait_until_ready(server, process, log)
             yield
         finally:
@@ -164,40 +166,58 @@ def stop(process: subprocess.Popen[bytes]) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; what it does not know itself goes to the client."""
+    """The command line: the client's, but for the URL."""
     parser = argparse.ArgumentParser(
         prog="python -m demo.start",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        parents=[client.new_options()],
     )
     parser.add_argument("--split", action="store_true", help="two processes instead of one")
-    options, for_client = parser.parse_known_args(arguments)
+    options = parser.parse_args(arguments)
 
-    signal.signal(signal.SIGTERM, _terminated)
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)  # Windows has no SIGHUP
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:  # nohup
+            signal.signal(number, _terminated)
     password = secrets.token_urlsafe(16)
     os.environ[client.PASSWORD_VARIABLE] = password
     servers = split(password) if options.split else combined(password)
     folder = Path(tempfile.mkdtemp(prefix="latchgate-demo-"))
+    code = INTERRUPTED
     try:
         with ExitStack() as stack:
             for server in servers:
                 stack.enter_context(running(server, folder))
-            return client.main([f"{servers[-1].url}/mcp", *for_client])
+            code = client.carry_out(f"{servers[-1].url}/mcp", options)
     except NotStarted as failure:
         tell(str(failure))
-        return 1
+        code = 1
     except KeyboardInterrupt:
-        return client.INTERRUPTED
+        pass
+    finally:
+        tidy(folder, keeps_logs=code == 1)
+    return code
+
+
+def tidy(folder: Path, *, keeps_logs: bool) -> None:
+    """Leave nothing behind, or only the logs: the server's key and whatever it kept are over."""
+    if not keeps_logs:
+        shutil.rmtree(folder)
+        return
+    shutil.rmtree(folder / ".latchgate", ignore_errors=True)
+    logs = sorted(str(log) for log in folder.iterdir())
+    tell(f"What the server said: {' '.join(logs)}")
 
 
 def tell(text: str) -> None:
     """Progress, beside the client's story and not in it: that one may be JSON."""
-    print(text, file=sys.stderr, flush=True)
+    say(text, sys.stderr)
 
 
 def _last_words(server: Server, what: str, log: Path) -> str:
     lines = log.read_text(errors="replace").splitlines()[-TAIL:]
-    return "\n".join([f"{server.application}: {what}. The end of {log}:", *lines])
+    return "\n".join([f"{server.application}: {what}. Its log ends:", *lines])
 
 
 def _terminated(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001

@@ -4,6 +4,7 @@ import httpx2
 
 from demo.conversation import Conversation, json_object, what_it_said
 from demo.discovery import (
+    PROTECTED_RESOURCE,
     AuthorizationServerMetadata,
     ProtectedResourceMetadata,
     authorization_server_metadata_urls,
@@ -12,14 +13,20 @@ from demo.discovery import (
     read_authorization_server_metadata,
     read_protected_resource_metadata,
     require_endpoint,
+    split_url,
 )
 from demo.first_request import HANDSHAKE
 from demo.narration import StepFailed, shorten
 from demo.oauth import AuthorizationServer, Registration, Tokens
+from origins import is_loopback_host
 
 
 async def ask_without_token(conversation: Conversation, url: str) -> dict[str, str]:
     """The parameters of the challenge that a request without a token gets (RFC 6750 §3)."""
+    if "://" not in url:
+        scheme = "http" if is_loopback_host(url.partition("/")[0]) else "https"
+        guess = f"{scheme}://{url}" if url.partition("/")[2] else f"{scheme}://{url}/mcp"
+        raise StepFailed(f"the MCP URL {url!r} has no scheme", remedy=f"try {guess}")
     require_endpoint("MCP URL", url, told_by="")
     response = await conversation.send(
         "POST", url, json=HANDSHAKE.message, headers=HANDSHAKE.headers
@@ -38,7 +45,7 @@ async def ask_without_token(conversation: Conversation, url: str) -> dict[str, s
         raise StepFailed(
             "401 was expected",
             said=what_it_said(response),
-            remedy="check the path of the URL; most servers have /mcp",
+            remedy=await _another_path(conversation, url),
         )
     header = response.headers.get_list("www-authenticate")
     challenge = bearer_challenge(header)
@@ -46,6 +53,15 @@ async def ask_without_token(conversation: Conversation, url: str) -> dict[str, s
         conversation.narrator.note("no Bearer challenge; the well-known places may do")
         return {}
     return challenge
+
+
+async def _another_path(conversation: Conversation, url: str) -> str:
+    """Where the MCP endpoint is instead: at a bare origin its metadata may say so."""
+    origin, path = split_url(url)
+    if path.strip("/"):
+        return "check the path of the URL; most servers have /mcp"
+    metadata = await _get_json(conversation, origin + PROTECTED_RESOURCE) or {}
+    return f"a path is missing: try {metadata.get('resource') or f'{origin}/mcp'}"
 
 
 async def find_resource(

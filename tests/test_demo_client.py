@@ -264,6 +264,41 @@ async def test_it_stops_where_going_on_would_be_wrong_and_says_why(
     assert words in story
 
 
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("127.0.0.1:8000", "try http://127.0.0.1:8000/mcp"),
+        ("localhost:8000/mcp", "try http://localhost:8000/mcp"),
+        ("mcp.example.com/mcp", "try https://mcp.example.com/mcp"),
+        ("http://127.0.0.1:8000", "try http://127.0.0.1:8000/mcp"),
+        ("http://127.0.0.1:8000/", "try http://127.0.0.1:8000/mcp"),
+        ("http://127.0.0.1:8000/nowhere", "most servers have /mcp"),
+    ],
+)
+async def test_of_a_wrong_url_it_says_which_to_try(world: World, url: str, words: str) -> None:
+    failed_in, story = await failure(replace(JOURNEY, url=url), Wire(world))
+
+    assert failed_in == 1
+    assert words in story
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (members(resource="http://127.0.0.1:8000/tools"), "try http://127.0.0.1:8000/tools"),
+        (status(404), "try http://127.0.0.1:8000/mcp"),
+    ],
+)
+async def test_at_a_bare_origin_the_metadata_says_where_to_go(
+    world: World, change: Change, words: str
+) -> None:
+    wire = Wire(world, {"/.well-known/oauth-protected-resource": change})
+
+    _, story = await failure(replace(JOURNEY, url="http://127.0.0.1:8000"), wire)
+
+    assert words in story
+
+
 async def test_only_a_trusted_origin_has_the_tokens(world: World) -> None:
     elsewhere = "http://localhost:8000/oauth/token"
     wire = Wire(world, {ASM: members(token_endpoint=elsewhere)})

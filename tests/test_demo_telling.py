@@ -1,15 +1,19 @@
 """What the demo's client tells and tries: no secret whole, no tool that does harm, an exit code."""
 
 import io
+import json
 from typing import Any
 
 import httpx2
 import pytest
-from mcp_types import Tool, ToolAnnotations
+from mcp import Client
+from mcp.server import MCPServer
+from mcp_types import CallToolResult, TextContent, Tool, ToolAnnotations
 
 from demo import client
 from demo.client import Journey
-from demo.mcp_session import choose_tool
+from demo.conversation import what_it_said
+from demo.mcp_session import call_tool, choose_tool
 from demo.narration import Narrator, StepFailed, shorten
 
 
@@ -46,8 +50,63 @@ def test_a_secret_is_shortened_wherever_it_turns_up() -> None:
     narrator.failed(StepFailed("no", said=f"bad token {secret}"))
 
     assert secret not in out.getvalue()
-    assert shorten(secret) == "mcp_at_xxx…(50 characters)"
-    assert shorten("short") == "…(5 characters)"
+    assert shorten(secret) == "mcp_at_xxx…xxxx (50 characters)"
+    assert shorten("short") == "… (5 characters)"
+
+
+def test_refresh_tokens_of_one_family_look_different() -> None:
+    assert shorten("mcp_rt_" + "f" * 32 + "a" * 32) != shorten("mcp_rt_" + "f" * 32 + "b" * 32)
+
+
+def test_at_the_end_stands_how_many_steps_it_were_and_what_the_tool_said() -> None:
+    out = io.StringIO()
+    narrator = Narrator(out)
+    for _ in range(2):
+        narrator.step("One")
+    narrator.done("look answered: this")
+    assert out.getvalue().endswith("\n✓ 2 steps done. look answered: this\n")
+
+
+@pytest.mark.parametrize(
+    ("structured", "words"),
+    [
+        ({"username": "admin", "status": "active", "last": None}, "username admin, status active"),
+        ({"deep": {"a": 1}}, '{"deep": {"a": 1}}'),
+        (None, "two lines"),
+    ],
+)
+async def test_what_a_tool_answered_is_told_in_a_line(
+    structured: dict[str, Any] | None, words: str
+) -> None:
+    server = MCPServer("Any")
+
+    @server.tool(structured_output=False)
+    def look() -> CallToolResult:
+        text = json.dumps(structured) if structured else "two\nlines"
+        content = TextContent(type="text", text=text)
+        return CallToolResult(content=[content], structured_content=structured)
+
+    async with Client(server) as client:
+        answer = await call_tool(client, Narrator(io.StringIO()))
+    assert answer.startswith(f"look answered: {words}")
+
+
+async def test_a_server_without_tools_has_answered_nothing() -> None:
+    async with Client(MCPServer("Any")) as client:
+        assert await call_tool(client, Narrator(io.StringIO())) == "No tool was called."
+
+
+def test_of_a_page_the_title_and_the_facts_are_quoted() -> None:
+    html = (
+        "<title>Not here</title><p>A long story.<dd>nothing</dd><dl><dt>Error</dt>"
+        "<dd>invalid_scope</dd><dt>Reason</dt><dd>none of\n them</dd></dl><p>More."
+    )
+    response = httpx2.Response(400, html=html)
+    assert what_it_said(response) == (
+        "400 Bad Request: “Not here”; Error: invalid_scope; Reason: none of them"
+    )
+    response = httpx2.Response(400, html="<title>Not here</title><p>A long story.")
+    assert what_it_said(response) == "400 Bad Request: A long story."
 
 
 def test_a_short_secret_does_not_uncover_a_long_one_that_holds_it() -> None:
