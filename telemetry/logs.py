@@ -50,11 +50,21 @@ class JsonLines(logging.Formatter):
         return json.dumps({name: value for name, value in members.items() if value is not None})
 
 
+def without_query(record: logging.LogRecord) -> bool:
+    """A filter for access logs: what is in a query (`state`, say) is nobody else's to read."""
+    if isinstance(record.args, tuple):
+        record.args = tuple(
+            value.partition("?")[0] if isinstance(value, str) else value for value in record.args
+        )
+    return True
+
+
 def configure_logging(settings: Settings) -> None:
     """Log to standard error as the settings say.
 
     LATCHGATE_LOG_LEVEL is for our own lines; of libraries only warnings show. The audit log is
-    always written. As JSON uvicorn's lines are ours to write too.
+    always written. As JSON uvicorn's lines are ours to write too; its access log is without
+    queries in any case.
     """
     # What no line of ours names need not be found out for each (Logging HOWTO, "Optimization").
     logging.logThreads = logging.logProcesses = False
@@ -65,6 +75,7 @@ def configure_logging(settings: Settings) -> None:
     logging.basicConfig(handlers=[handler], level=max(level, logging.WARNING), force=True)
     logging.getLogger("latchgate").setLevel(level)
     logging.getLogger(AUDIT).setLevel(logging.INFO)
+    logging.getLogger("uvicorn.access").addFilter(without_query)
     if settings.log_format == "json":
         for name in ("uvicorn", "uvicorn.access"):
             logger = logging.getLogger(name)

@@ -150,6 +150,21 @@ def test_what_a_stranger_chose_cannot_begin_a_line_of_its_own() -> None:
     assert stream.getvalue() == "INFO:     latchgate: refused /\\x0aERROR: forged\\x1b[2J\\x85\n"
 
 
+@pytest.mark.parametrize("log_format", ["readable", "json"])
+def test_the_access_log_is_without_queries(
+    log_format: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    logged(new_settings(log_format=log_format))
+    access = logging.getLogger("uvicorn.access")
+    access.addHandler(caplog.handler)
+    with caplog.at_level(logging.INFO, access.name):
+        line = '%s - "%s %s HTTP/%s" %d'
+        access.info(line, "127.0.0.1:5", "GET", "/oauth/authorize?state=x", "1.1", 200)
+        access.info("%(what)s?", {"what": "another"})
+    said = {record.getMessage() for record in caplog.records}
+    assert said == {'127.0.0.1:5 - "GET /oauth/authorize HTTP/1.1" 200', "another?"}
+
+
 def test_as_json_the_lines_of_uvicorn_are_json_too() -> None:
     uvicorn = logging.getLogger("uvicorn")
     uvicorn.addHandler(logging.NullHandler())
