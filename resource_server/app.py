@@ -6,7 +6,7 @@ Split deployment: the tokens are another server's, LATCHGATE_AUTHORIZATION_SERVE
 import contextlib
 import logging
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from functools import partial
 
 import httpx2
@@ -14,7 +14,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
@@ -30,12 +30,18 @@ from resource_server.stream_limits import StreamLimits
 from resource_server.verifiers import IntrospectionVerifier, JwtVerifier, VerifierUnavailable
 from settings import Settings
 from startup import PlainStart, before_shutdown, start
+from telemetry.correlation import correlation_id
 from telemetry.metrics import Metrics, Reading, Tally
 from telemetry.requests import ObserveRequests
 from telemetry.scraping import PortTaken, metrics_port, metrics_routes
 
 CORS_PATHS = (*METADATA_PATHS, *PATHS)
 """What a client in a browser asks of a protected resource."""
+
+_NOT_SERVED = {
+    404: ("not_found", "nothing is served here"),
+    405: ("invalid_request", "this method is not served here"),
+}
 
 logger = logging.getLogger("latchgate")
 
@@ -86,6 +92,7 @@ def create_app(
     paths = [
         *resource.routes,
         *(Route(path, partial(metadata, description)) for path in METADATA_PATHS),
+        Route("/", partial(signpost, description)),
         Route("/healthz", healthz),
         Route("/readyz", partial(readyz, verify)),
         *metrics_routes(settings, metrics),
@@ -128,32 +135,54 @@ def _verifier(
     return issuer, IntrospectionVerifier(http, issuer, credentials, settings.origins, clock)
 
 
+async def signpost(description: Description, request: Request) -> Response:
+    """What somebody is told who opens this server in a browser."""
+    origin = description.origins.select(request.headers.get("host", ""))
+    if origin is None:
+        return Response(status_code=421)
+    (issuer,) = description.authorization_servers
+    return PlainTextResponse(
+        f"The MCP server is at {origin.resource}. Its access tokens come from {issuer}.\n"
+    )
+
+
 async def healthz(_request: Request) -> Response:
     """The process answers."""
-    return JSONResponse({"status": "ok"})
+    return PlainTextResponse("ok\n")
 
 
-async def readyz(verify: Verifier, _request: Request) -> Response:
+async def readyz(verify: Verifier, request: Request) -> Response:
     """Tokens can be verified: the authorization server answers, and takes us for who we are."""
     try:
         await verify.ready()
     except VerifierUnavailable as error:
         logger.warning("not ready: %s", error)
         headers = {"Retry-After": str(error.retry_after)}
-        return JSONResponse({"status": "unavailable"}, 503, headers)
-    return JSONResponse({"status": "ready"})
+        code, description = "temporarily_unavailable", "tokens cannot be verified at the moment"
+        return _refused(request, 503, code, description, headers)
+    return PlainTextResponse("ok\n")
 
 
-async def not_served(_request: Request, error: Exception) -> Response:
-    """What is not served here is said in JSON: nobody browses this server."""
+async def not_served(request: Request, error: Exception) -> Response:
+    """What is not served here is said in JSON, as the authorization server says it to programs."""
     if not isinstance(error, HTTPException):
         raise error
-    return JSONResponse({"error": error.detail}, error.status_code, error.headers)
+    code, description = _NOT_SERVED[error.status_code]
+    return _refused(request, error.status_code, code, description, error.headers)
+
+
+def _refused(
+    request: Request, status: int, code: str, description: str, headers: Mapping[str, str] | None
+) -> Response:
+    named = {"correlation_id": correlation_id(request.scope)}
+    body = {"error": code, "error_description": description} | named
+    return JSONResponse(body, status, {"Cache-Control": "no-store", **(headers or {})})
 
 
 async def failed(request: Request, _error: Exception) -> Response:
     """A mistake of ours; Starlette answers it outside of all middleware, and raises it again."""
-    return JSONResponse({"error": "server_error"}, 500, sharing_headers(request.scope))
+    headers = sharing_headers(request.scope)
+    return _refused(request, 500, "server_error", "something went wrong here", headers)
 
 
 def __getattr__(name: str) -> ASGIApp:

@@ -7,15 +7,19 @@ from typing import Any
 import httpx2
 import pytest
 from pydantic import SecretStr
+from starlette.requests import Request
 from starlette.types import ASGIApp
 
+from origins import Origins
 from resource_server import app as module
 from resource_server.app import IncompleteSettings, create_app
+from resource_server.metadata import Description
 from resource_server.people import ClaimedPeople
 from settings import Settings
 from tests.asgi_stream import Exchange
 from tests.authorization_server import ELSEWHERE, AuthorizationServer, sign
 from tests.clock import Clock
+from tests.kit import error_of
 from tests.resource_server_kit import (
     ISSUER,
     METADATA,
@@ -116,13 +120,13 @@ async def test_a_profile_that_is_kept_elsewhere_cannot_be_changed_here(clock: Cl
 async def test_a_server_that_is_away_is_503_and_not_ready(clock: Clock) -> None:
     server = AuthorizationServer(metadata_path="/away")
     async with serving(server, clock) as http:
-        assert (await http.get("/healthz")).json() == {"status": "ok"}
+        assert (await http.get("/healthz")).text == "ok\n"
         for answer in (await http.get("/readyz"), await call(http, "good", "tools/list")):
             assert answer.status_code == 503
             assert answer.headers["retry-after"] == "5"
         server.metadata_path = AuthorizationServer().metadata_path
         clock.advance(5)
-        assert (await http.get("/readyz")).json() == {"status": "ready"}
+        assert (await http.get("/readyz")).text == "ok\n"
 
 
 async def test_calls_with_a_good_token_are_counted(clock: Clock) -> None:
@@ -155,7 +159,6 @@ async def test_the_metadata_names_the_server_whose_tokens_are_taken(clock: Clock
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [
-        ("GET", "/", 404),
         ("GET", "/.well-known/oauth-authorization-server", 404),
         ("GET", "/.well-known/openid-configuration", 404),
         ("GET", "/mcp/.well-known/oauth-protected-resource", 404),
@@ -169,7 +172,19 @@ async def test_what_is_not_served_is_told_in_json(
     async with serving(AuthorizationServer(), clock) as http:
         answer = await http.request(method, path)
         assert answer.status_code == status
-        assert answer.json()["error"]
+        assert error_of(answer) == (status, {404: "not_found", 405: "invalid_request"}[status])
+        assert answer.json()["correlation_id"] == answer.headers["x-request-id"]
+
+
+async def test_who_opens_it_in_a_browser_is_told_where_to_go(clock: Clock) -> None:
+    async with serving(AuthorizationServer(), clock) as http:
+        told = (await http.get("/")).text
+        assert (
+            told == f"The MCP server is at {RESOURCE}. Its access tokens come from {ELSEWHERE}.\n"
+        )
+    description = Description(Origins(("https://mcp.example",)), (), "", (ELSEWHERE,))
+    answer = await module.signpost(description, Request({"type": "http", "headers": []}))
+    assert answer.status_code == 421
 
 
 async def test_pages_may_call_and_foreign_hosts_may_not(clock: Clock) -> None:
