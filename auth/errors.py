@@ -42,7 +42,11 @@ class InvalidRequest(OAuthError):
 
 
 class InvalidClient(OAuthError):
-    """Client authentication failed. `challenge`: the client used the Authorization header."""
+    """Client authentication failed. `challenge`: the client used the Authorization header.
+
+    Only then, although RFC 9110 §15.5.2 wants one in each 401: told of a challenge, oauth4webapi
+    does not read the error, and so would not register again. Who introspects never registers.
+    """
 
     error = "invalid_client"
     status = 401

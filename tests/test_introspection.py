@@ -86,6 +86,8 @@ async def test_callers_authenticate(world: World) -> None:
             "/oauth/introspect", data=form | {"token": tokens["access_token"]}
         )
         assert error_of(response) == (401, "invalid_client")
+        assert response.json()["error_description"].startswith("authenticate with client_secret_b")
+        assert response.headers["www-authenticate"].startswith("Basic ")
 
 
 @pytest.mark.parametrize("body", ["", "token=a&token=b"])

@@ -16,6 +16,7 @@ from auth.resources import resource_of
 from auth.server import AuthorizationServer
 
 _INACTIVE = {"active": False}
+_HOW = "authenticate with client_secret_basic, client_secret_post or private_key_jwt"
 
 
 class IntrospectionRequest(Parameters):
@@ -31,9 +32,12 @@ async def introspect(server: AuthorizationServer, request: Request) -> Response:
     (RFC 7662 §2.2).
     """
     form = await read_form(request)
-    caller = await authenticate_client(server, request, form)
+    try:
+        caller = await authenticate_client(server, request, form)
+    except InvalidClient as error:
+        raise InvalidClient(f"{_HOW}; {error.description}", challenge=True) from error
     if not caller.is_confidential:
-        raise InvalidClient("only a client that authenticates may introspect")
+        raise InvalidClient(f"{_HOW}; a public client may not introspect", challenge=True)
     token = parse(IntrospectionRequest, form).token
     if _is_resource_server(server, caller):
         # It asks on behalf of everybody, also of those who send it garbage.
