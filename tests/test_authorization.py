@@ -55,6 +55,22 @@ async def test_a_program_that_wants_json_is_told_that_a_person_is_needed(world: 
         assert (await world.http.get(url, headers=HTML)).status_code == 200
 
 
+async def test_where_no_page_may_be_shown_the_client_is_told_which_it_needs(world: World) -> None:
+    request = authorization_request(await world.register(), prompt="none")
+    page = await world.browser().get("/oauth/authorize", params=request)
+    assert page.status_code == 400
+    assert "error=login_required" in page.text  # by a link, as everything before a sign-in
+    browser = await world.signed_in()
+    answer = redirected(await browser.get("/oauth/authorize", params=request))
+    assert answer.pop("error_description")
+    assert answer == {"error": "consent_required", "state": request["state"], "iss": ISSUER}
+    json = {"Accept": "application/json"}
+    response = await browser.http.get("/oauth/authorize", params=request, headers=json)
+    assert error_of(response) == (400, "interaction_required")
+    page = await browser.get(response.json()["authorization_url"])
+    assert page.status_code == 200
+
+
 async def test_the_request_may_come_as_a_form(world: World) -> None:
     client = await world.register()
     browser = await world.signed_in()

@@ -212,6 +212,7 @@ SECRETIVE = {"token_endpoint_auth_method": "client_secret_post"}
     ("registration", "changes", "is_remembered"),
     [
         (SECRETIVE, {}, True),
+        (SECRETIVE, {"prompt": "none"}, True),
         (SECRETIVE, {"prompt": "consent"}, False),
         (SECRETIVE, {"scope": WIDE}, False),
         (SECRETIVE | {"redirect_uris": ["http://127.0.0.1/callback"]}, {}, False),

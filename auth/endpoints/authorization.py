@@ -31,7 +31,8 @@ AUTHORIZE_PATH = "/oauth/authorize"
 async def authorize(server: AuthorizationServer, request: Request) -> Response:
     """Answer an authorization request with the page that it needs next, or with a code.
 
-    Asking twice changes nothing: only the person's yes, posted from our page, makes a grant.
+    Asking twice changes nothing: only the person's yes, posted from our page, makes a grant. Where
+    no page may be shown (`prompt=none`), the client is told which it needs (OIDC Core §3.1.2.6).
     """
     await server.limits.authorization_limit.take(client_network(server, request))
     form = read_query(request) if request.method != "POST" else await read_posted_form(request)
@@ -82,7 +83,9 @@ def _ask_to_sign_in(
     server: AuthorizationServer, request: Request, asked: AuthorizationRequest
 ) -> Response:
     if asks_for_json(request):
-        return _interaction_required(server, request)
+        return _interaction_required(server, request, asked)
+    if "none" in asked.prompt:
+        raise AuthorizationError("login_required", "nobody is signed in, and prompt is none")
     return render_form(
         server,
         request,
@@ -101,7 +104,9 @@ def _ask_for_consent(
     consent: Consent,
 ) -> Response:
     if asks_for_json(request):
-        return _interaction_required(server, request)
+        return _interaction_required(server, request, asked)
+    if "none" in asked.prompt:
+        raise AuthorizationError("consent_required", "the person has to be asked: prompt is none")
     redirect_uri = asked.redirection.redirect_uri
     return render_form(
         server,
@@ -120,13 +125,18 @@ def _ask_for_consent(
     )
 
 
-def _interaction_required(server: AuthorizationServer, request: Request) -> Response:
+def _interaction_required(
+    server: AuthorizationServer, request: Request, asked: AuthorizationRequest
+) -> Response:
     """A program asked for JSON: say that a person is needed, and where."""
+    parameters = dict(asked.parameters)
+    if "none" in asked.prompt:
+        del parameters["prompt"]
     body = {
         "error": "interaction_required",
         "error_description": (
             "a person has to sign in and consent: open authorization_url in a browser"
         ),
-        "authorization_url": f"{server.origin(request).url}{AUTHORIZE_PATH}?{request.url.query}",
+        "authorization_url": server.origin(request).url + authorize_path(parameters),
     }
     return JSONResponse(body, 400, NO_STORE)
