@@ -81,7 +81,8 @@ async def open_form(
     check_same_origin(server, request)
     values = await read_posted_form(request)
     if values.repeated:
-        raise PageError("repeated_parameter")
+        # No page of ours has a field twice, so this is none of our forms.
+        raise PageError("forged_form", reason="a field of the form is repeated")
     sealed = values.get("form") or ""
     payloads = (server.keys.unseal(f"form {template}", sealed) for template in templates)
     payload = next((payload for payload in payloads if payload is not None), None)

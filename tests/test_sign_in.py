@@ -225,6 +225,7 @@ async def test_a_repeated_field_is_refused(world: World) -> None:
         headers={"Content-Type": "application/x-www-form-urlencoded"},
     )
     assert error_of(response) == (400, "invalid_request")
+    assert "a field of the form is repeated" in response.json()["error_description"]
 
 
 async def test_the_chosen_language_outlives_signing_in_and_out(world: World) -> None:
