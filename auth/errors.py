@@ -16,7 +16,7 @@
     AuthorizationError              sent to the client by redirect (OAuth 2.1 §4.1.2.1)
     PageError                       told to the person on a page: nobody can be redirected to
 
-Raised where the fault is seen, rendered in one place (`http.py`).
+Raised where the fault is seen, rendered in one place (`failures.py`).
 """
 
 from typing import ClassVar
