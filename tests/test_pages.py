@@ -97,6 +97,15 @@ async def test_every_page_carries_every_security_header(browser: httpx2.AsyncCli
     } == dict(page.headers)
 
 
+@pytest.mark.parametrize("name", PAGES)
+async def test_a_page_that_a_client_may_open_in_a_popup_leaves_it_its_opener(
+    browser: httpx2.AsyncClient, name: str
+) -> None:
+    page = await browser.get(f"/pages/{name}")
+    is_ours_alone = name.startswith(("home", "connections", "password", "activity"))
+    assert ("cross-origin-opener-policy" in page.headers) == is_ours_alone
+
+
 async def test_plain_http_on_loopback_is_not_told_to_use_tls() -> None:
     async with client_for(make_pages(public_url=None)) as browser:
         page = await browser.get("http://127.0.0.1:8000/pages/home")

@@ -106,7 +106,9 @@ class Pages:
             status,
             {
                 **security_headers(
-                    is_secure=origin is not None and origin.is_secure, redirect_uri=redirect_uri
+                    template,
+                    is_secure=origin is not None and origin.is_secure,
+                    redirect_uri=redirect_uri,
                 ),
                 "Content-Language": language.tag,
                 **(headers or {}),

@@ -25,16 +25,24 @@ _ALWAYS = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
     "X-Content-Type-Options": "nosniff",
-    "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
     "Vary": "Accept, Accept-Language, Cookie",
 }
 
 
-def security_headers(*, is_secure: bool, redirect_uri: str | None = None) -> dict[str, str]:
+# Our own pages, to which no client opens a window. The others may be a client's popup, which such
+# a policy would cut off: the client could neither see it close nor hear from its own callback.
+_ALONE = {"home.html", "connections.html", "password.html"}
+
+
+def security_headers(
+    template: str, *, is_secure: bool, redirect_uri: str | None = None
+) -> dict[str, str]:
     """The headers of one page; `redirect_uri` is where its form may lead in the end."""
     headers = {**_ALWAYS, "Content-Security-Policy": _content_security_policy(redirect_uri)}
+    if template in _ALONE:
+        headers["Cross-Origin-Opener-Policy"] = "same-origin"
     if is_secure:
         headers["Strict-Transport-Security"] = "max-age=31536000; includeSubDomains"
     return headers

@@ -67,6 +67,29 @@ async def test_a_browser_does_hold_a_form_to_its_policy(site: Site, browser: Bro
         assert len(person.refused) == 1
 
 
+async def test_a_client_that_opens_us_in_a_popup_keeps_hold_of_it(
+    site: Site, person: Person
+) -> None:
+    """Cross-Origin-Opener-Policy would tell it at once that the popup is closed."""
+    client = await site.world.register()
+    opener = person.page
+    await opener.goto("https://client.example/app")
+    async with person.context.expect_page() as opened:
+        await opener.evaluate("url => void (window.popup = window.open(url))", site.asking(client))
+    person.page = await opened.value
+    await person.page.get_by_label("Username").wait_for()
+    for step in ("sign in", "allow"):
+        assert await person.page.evaluate("window.opener !== null"), step
+        assert not await opener.evaluate("window.popup.closed"), step
+        if step == "sign in":
+            await person.sign_in()
+    await person.answer("Allow", "https://client.example/callback")
+    await person.page.get_by_text("You may close this page.").wait_for()
+    assert await person.page.evaluate("window.opener.location.pathname") == "/app"
+    await person.page.close()
+    await opener.wait_for_function("window.popup.closed")
+
+
 async def test_our_own_forms_come_with_a_null_origin(site: Site, person: Person) -> None:
     """What Referrer-Policy: no-referrer makes of Origin, and why Sec-Fetch-Site is believed."""
     await person.page.goto(f"{site.origin}/oauth/sign-in")

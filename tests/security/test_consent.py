@@ -142,5 +142,4 @@ async def test_no_page_can_be_framed_or_scripted(world: World, path: str) -> Non
         assert "frame-ancestors 'none'" in policy
         assert "script" not in policy
         assert page.headers["x-frame-options"] == "DENY"
-        assert page.headers["cross-origin-opener-policy"] == "same-origin"
         assert page.headers["cache-control"] == "no-store"
