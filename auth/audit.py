@@ -5,14 +5,14 @@ An event names people, clients and grants; it never holds a secret.
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
-from typing import Literal
+from typing import Literal, get_args
 
 from starlette.requests import Request
 
 from auth.client_address import client_address
-from auth.models import Event, Grant
+from auth.models import Client, Event, Grant
 from auth.server import AuthorizationServer
 from telemetry.correlation import correlation_id
 
@@ -39,6 +39,15 @@ Kind = Literal[
 
 # What happens by itself, hour after hour, would push out what a person wants to see.
 _NOT_REMEMBERED: frozenset[Kind] = frozenset({"token_issued", "token_refreshed"})
+
+SIGN_INS: frozenset[Kind] = frozenset({"sign_in_succeeded"})
+FAILED_SIGN_INS: frozenset[Kind] = frozenset({"sign_in_failed", "sign_in_throttled"})
+# How many are remembered of each: nobody who fails on purpose pushes out what else happened.
+_REMEMBERED: Sequence[tuple[frozenset[Kind], int]] = (
+    (SIGN_INS, 10),
+    (FAILED_SIGN_INS, 10),
+    (frozenset(get_args(Kind)) - SIGN_INS - FAILED_SIGN_INS, 50),
+)
 
 # Events that are counted as well, by kind and event.
 _TOKENS: Mapping[Kind, tuple[str, str]] = {
@@ -70,16 +79,21 @@ async def record(
     kind: Kind,
     *,
     subject: str | None = None,
+    client: Client | None = None,
     client_id: str | None = None,
     grant: Grant | None = None,
     reason: str | None = None,
 ) -> None:
-    """Write an event down, count it, and remember it for the person whom it concerns."""
+    """Write an event down, count it, and remember it for the person whom it concerns.
+
+    `client_id` is what somebody said; that of a `client` or `grant` is known to be one.
+    """
+    known = grant or client
     event = Event(
         at=server.now(),
         kind=kind,
         subject=grant.subject if grant else subject,
-        client_id=_cut(grant.client_id if grant else client_id),
+        client_id=known.client_id if known else _cut(client_id),
         grant_id=grant.grant_id if grant else None,
         address=client_address(server, request),
         correlation_id=correlation_id(request.scope),
@@ -92,7 +106,8 @@ async def record(
     if kind in _SIGN_INS:
         server.metrics.sign_ins.add(_SIGN_INS[kind])
     if event.subject is not None and kind not in _NOT_REMEMBERED:
-        await server.store.add_event(event)
+        alike, most = next(shelf for shelf in _REMEMBERED if kind in shelf[0])
+        await server.store.add_event(event, alike, most)
 
 
 def _cut(text: str | None) -> str | None:

@@ -1,10 +1,16 @@
 """Signing in and out (OAuth 2.1 §3.1)."""
 
+from collections.abc import Collection
 from statistics import median
 from time import perf_counter
+from urllib.parse import urlencode
 
 import pytest
+from starlette.types import Message, Scope
 
+from auth.models import Account, Event
+from auth.store import StoreUnavailable
+from auth.store.memory import MemoryStore
 from tests.clock import Clock
 from tests.kit import PASSWORD, World, authorization_request, error_of, new_settings, serving
 
@@ -250,3 +256,109 @@ async def test_whoever_signs_in_in_two_tabs_can_answer_in_both(world: World) -> 
     await browser.post("/oauth/sign-in", form)
     page = await browser.post("/oauth/consent", {"form": first, "decision": "deny"})
     assert "state=first" in page.headers["location"]
+
+
+async def noted(world: World) -> list[str]:
+    """The kinds of what the person is told of, newest first."""
+    admin = (await world.store.list_accounts())[0]
+    return [event.kind for event in await world.store.list_events(admin.subject)]
+
+
+async def test_a_person_is_told_that_somebody_failed_with_their_name(world: World) -> None:
+    for username in ("admin", "ADMIN", "nobody"):
+        await world.browser().sign_in(username, "wrong")
+    assert await noted(world) == ["sign_in_failed"]
+    world.clock.advance(60)
+    await world.browser().sign_in(password="wrong")
+    assert await noted(world) == ["sign_in_failed"] * 2
+
+
+async def test_a_person_is_told_that_attempts_were_blocked(clock: Clock) -> None:
+    async with serving(clock, new_settings(sign_in_limit="1/hour")) as world:
+        for _ in range(3):
+            await world.browser().sign_in(password="wrong")
+        assert await noted(world) == ["sign_in_throttled", "sign_in_failed"]
+
+
+async def test_whoever_fails_on_purpose_pushes_nothing_else_out(world: World) -> None:
+    for _ in range(12):
+        await world.browser().sign_in()
+        for _ in range(5):
+            world.clock.advance(60)
+            await world.browser().sign_in(password="wrong")
+    kinds = await noted(world)
+    assert kinds.count("sign_in_succeeded") == 10
+    assert kinds.count("sign_in_failed") == 10
+
+
+class Away(MemoryStore):
+    """A store that cannot be reached from some moment on."""
+
+    is_away = False
+
+    async def find_account_by_username(self, username: str) -> Account | None:
+        account = await super().find_account_by_username(username)
+        if self.is_away:
+            raise StoreUnavailable("away")
+        # It was there for the password, and is gone when the failure is written down.
+        self.is_away = True
+        return account
+
+
+async def test_a_failure_is_told_even_if_it_cannot_be_noted(clock: Clock) -> None:
+    async with serving(clock, store=Away()) as world:
+        page = await world.browser().sign_in(password="wrong")
+        assert page.status_code == 400
+        assert await noted(world) == []
+
+
+async def test_the_answer_does_not_wait_for_the_note(clock: Clock) -> None:
+    """How long it takes would tell whether there is such a person."""
+    answered: list[bool] = []
+
+    class Watched(MemoryStore):
+        async def add_event(self, event: Event, alike: Collection[str], most: int) -> None:
+            answered.append(sent)
+            await super().add_event(event, alike, most)
+
+    async with serving(clock, store=Watched()) as world:
+        browser, sent = world.browser(), False
+        await browser.get("/oauth/sign-in")
+        form = urlencode({"form": browser.form, "username": "admin", "password": "wrong"})
+        cookies = "; ".join(f"{name}={value}" for name, value in browser.http.cookies.items())
+
+        async def receive() -> Message:
+            return {"type": "http.request", "body": form.encode()}
+
+        async def send(message: Message) -> None:
+            nonlocal sent
+            sent = message["type"] == "http.response.body" and not message.get("more_body")
+
+        await world.app(
+            http_scope("/oauth/sign-in", cookies, browser.http.base_url.netloc), receive, send
+        )
+    assert answered == [True]
+
+
+def http_scope(path: str, cookies: str, host: bytes) -> Scope:
+    """A posted form, as the server hands it to the application."""
+    headers = {
+        "host": host.decode(),
+        "cookie": cookies,
+        "accept": "text/html",
+        "content-type": "application/x-www-form-urlencoded",
+    }
+    return {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": "POST",
+        "scheme": "http",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": b"",
+        "root_path": "",
+        "client": ("192.0.2.1", 1234),
+        "server": ("127.0.0.1", 8000),
+        "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
+    }

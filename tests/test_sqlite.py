@@ -78,7 +78,7 @@ async def test_every_kind_of_record_outlives_a_restart(path: Path) -> None:
         assert await store.spend(digest("form"), NOW + 60, NOW)
         await store.record_uses([use])
         await store.ban_client("another", new_ban("another"))
-        await store.add_event(new_event())
+        await store.add_event(new_event(), {"sign_in"}, 50)
 
     async with opened(SqliteStore(str(path))) as store:
         assert await store.list_accounts() == [ada]

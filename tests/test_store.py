@@ -210,7 +210,7 @@ async def test_events_come_back_newest_first(store: Store) -> None:
     first = new_event(NOW, kind="consent", client_id=CLIENT, grant_id="grant")
     second = new_event(NOW + 1, address=None, correlation_id=None, reason="žádný důvod")
     for event in (first, new_event(subject="bob"), second):
-        await store.add_event(event)
+        await store.add_event(event, {"sign_in"}, 50)
     assert list(await store.list_events("ada")) == [second, first]
     assert list(await store.list_events("bob")) == [new_event(subject="bob")]
     assert list(await store.list_events("nobody")) == []
@@ -219,20 +219,29 @@ async def test_events_come_back_newest_first(store: Store) -> None:
 async def test_events_of_one_second_keep_their_order(store: Store) -> None:
     events = [new_event(kind=kind) for kind in ("consent", "exchange", "refresh")]
     for event in events:
-        await store.add_event(event)
+        await store.add_event(event, {"sign_in"}, 50)
     assert list(await store.list_events("ada")) == events[::-1]
 
 
-async def test_the_newest_fifty_events_of_a_person_are_remembered(store: Store) -> None:
-    events = [new_event(NOW + n) for n in range(60)]
-    await store.add_event(new_event(subject="bob"))
+async def test_of_a_persons_events_of_like_kinds_the_newest_are_remembered(store: Store) -> None:
+    other = new_event(NOW, kind="other")
+    await store.add_event(other, {"other"}, 2)
+    events = [new_event(NOW + n, kind=kind) for n in range(10) for kind in ("sign_in", "failed")]
+    await store.add_event(new_event(subject="bob"), {"sign_in"}, 5)
     for event in events:
-        await store.add_event(event)
-    assert list(await store.list_events("ada")) == events[:9:-1]
+        await store.add_event(event, {"sign_in", "failed"}, 5)
+    assert list(await store.list_events("ada")) == [*events[:14:-1], other]
     assert len(await store.list_events("bob")) == 1
 
 
+async def test_of_equal_events_the_oldest_goes(store: Store) -> None:
+    for kind in ("sign_in", "other", "sign_in", "sign_in"):
+        await store.add_event(new_event(kind=kind), {"sign_in"}, 2)
+    kinds = [event.kind for event in await store.list_events("ada")]
+    assert kinds == ["sign_in", "sign_in", "other"]
+
+
 async def test_an_event_that_is_nobodys_is_forgotten(store: Store) -> None:
-    await store.add_event(new_event(subject=None))
+    await store.add_event(new_event(subject=None), {"sign_in"}, 50)
     assert list(await store.list_events("ada")) == []
     assert list(await store.list_events("")) == []

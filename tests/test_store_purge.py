@@ -56,7 +56,7 @@ async def test_purge_keeps_everything_that_is_alive(store: Store) -> None:
     await store.spend(digest("form"), NOW + 60, NOW)
     await store.record_uses([USE])
     await store.ban_client("banned", new_ban("banned"))
-    await store.add_event(new_event())
+    await store.add_event(new_event(), {"sign_in"}, 50)
 
     assert await purge(store, NOW + 59) == 0
 

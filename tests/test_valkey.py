@@ -71,7 +71,7 @@ async def live_through_everything(store: Store) -> None:
     """At least one record of every kind."""
     await store.add_session(new_session())
     await store.spend(digest("form"), NOW + 60, NOW)
-    await store.add_event(new_event())
+    await store.add_event(new_event(), {"sign_in"}, 50)
     await add_pending(store, "pending")
     grant = await add_exchanged(store)
     await store.record_uses([Use("grant", 1, 0, 1, NOW)])

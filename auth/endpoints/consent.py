@@ -34,8 +34,8 @@ async def consent(server: AuthorizationServer, request: Request) -> Response:
     redirection = await find_redirection(server, request, Form.of(form.parameters.items()))
     await spend_form(server, form)
     if decision == "deny":
-        client_id, subject = redirection.client.client_id, signed_in.account.subject
-        await audit.record(server, request, "consent_denied", subject=subject, client_id=client_id)
+        client, subject = redirection.client, signed_in.account.subject
+        await audit.record(server, request, "consent_denied", subject=subject, client=client)
         error = AuthorizationError("access_denied", "the person said no")
         return refuse(server, redirection, error)
     try:

@@ -1,7 +1,9 @@
 """Signing in and out: the pages at which we learn who the person is (OAuth 2.1 §3.1)."""
 
+from contextlib import suppress
 from typing import Any
 
+from starlette.background import BackgroundTask
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -17,10 +19,12 @@ from auth.pages import page_path
 from auth.password_attempts import begin_attempt, remember_device
 from auth.server import AuthorizationServer
 from auth.sessions import end_session, find_signed_in, start_session
+from auth.store import StoreUnavailable
 
 SIGN_IN_PATH = "/oauth/sign-in"
 CONNECTIONS_PATH = "/oauth/connections"
 
+_NOTED_EVERY = 60
 _DONE = {"signed_out", "signed_out_everywhere"}
 
 
@@ -46,8 +50,9 @@ async def post_sign_in(server: AuthorizationServer, request: Request) -> Respons
         authorize_path(form.parameters) if form.parameters else page_path(request, CONNECTIONS_PATH)
     )
     if account is None or not await _start(server, request, response, account):
-        await audit.record(server, request, "sign_in_failed", reason="wrong username or password")
-        return _again(server, request, form, username, "credentials")
+        reason = "wrong username or password"
+        again = _again(server, request, form, username, "credentials")
+        return _note_failure(server, request, again, username, "sign_in_failed", reason)
     remember_device(server, request, response, username)
     await server.store.record_sign_in(account.subject, server.now())
     await audit.record(server, request, "sign_in_succeeded", subject=account.subject)
@@ -86,8 +91,9 @@ async def _wait(
     error: TooManyRequests,
 ) -> Response:
     """Neither right nor wrong: this attempt was not looked at, and another is welcome later."""
-    await audit.record(server, request, "sign_in_throttled", reason=f"wait {error.retry_after} s")
+    reason = f"wait {error.retry_after} s"
     if asks_for_json(request):
+        await audit.record(server, request, "sign_in_throttled", reason=reason)
         raise error
     response = _again(
         server,
@@ -99,7 +105,40 @@ async def _wait(
         retry_after=error.retry_after,
     )
     response.headers["Retry-After"] = str(error.retry_after)
+    return _note_failure(server, request, response, username, "sign_in_throttled", reason)
+
+
+def _note_failure(
+    server: AuthorizationServer,
+    request: Request,
+    response: Response,
+    username: str,
+    kind: audit.Kind,
+    reason: str,
+) -> Response:
+    """Let the person whose name it was know, once a minute; not before the answer has left.
+
+    Whoever tried would otherwise learn from the time that it takes whether there is such a person.
+    """
+
+    async def note() -> None:
+        subject = None
+        with suppress(StoreUnavailable):
+            account = await server.store.find_account_by_username(username)
+            if account and not await _was_noted(server, account.subject, kind):
+                subject = account.subject
+        with suppress(StoreUnavailable):
+            await audit.record(server, request, kind, subject=subject, reason=reason)
+
+    response.background = BackgroundTask(note)
     return response
+
+
+async def _was_noted(server: AuthorizationServer, subject: str, kind: audit.Kind) -> bool:
+    """Whether the person's list says so already: a flood of failures is no flood of writing."""
+    since = server.now() - _NOTED_EVERY
+    events = await server.store.list_events(subject)
+    return any(event.kind == kind and event.at > since for event in events)
 
 
 def _again(

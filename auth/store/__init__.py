@@ -14,7 +14,7 @@ The contract in words:
   which makes them throw good tokens away).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Protocol
 
 from auth.models import (
@@ -222,8 +222,11 @@ class Store(Protocol):
 
     # What happened
 
-    async def add_event(self, event: Event) -> None:
-        """Remember an event for its subject: the newest 50 each. Without a subject: forgotten."""
+    async def add_event(self, event: Event, alike: Collection[str], most: int) -> None:
+        """Remember an event for its subject. Without a subject: forgotten.
+
+        Of this person's events of the kinds in `alike` only the newest `most` stay remembered.
+        """
 
     async def list_events(self, subject: str) -> Sequence[Event]:
         """A person's remembered events, newest first."""

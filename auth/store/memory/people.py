@@ -1,14 +1,11 @@
 """The people of the memory store: their accounts, their sessions and what happened to them."""
 
-from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from auth.models import Account, Digest, Event, Session
 from auth.store.memory.grants import Grants
 from auth.store.memory.sessions import Sessions
-
-EVENTS_EACH = 50
 
 
 class People:
@@ -17,7 +14,7 @@ class People:
     def __init__(self, sessions: Sessions, grants: Grants) -> None:
         self._accounts: dict[str, Account] = {}
         self._subjects: dict[str, str] = {}
-        self._events: dict[str, deque[Event]] = {}
+        self._events: dict[str, list[Event]] = {}
         self._sessions = sessions
         self._grants = grants
 
@@ -125,10 +122,13 @@ class People:
 
     # What happened
 
-    async def add_event(self, event: Event) -> None:
+    async def add_event(self, event: Event, alike: Collection[str], most: int) -> None:
         if event.subject is not None:
-            events = self._events.setdefault(event.subject, deque(maxlen=EVENTS_EACH))
+            events = self._events.setdefault(event.subject, [])
             events.append(event)
+            counted = [event for event in events if event.kind in alike]
+            for forgotten in counted[:-most]:
+                events.remove(forgotten)
 
     async def list_events(self, subject: str) -> Sequence[Event]:
         return tuple(reversed(self._events.get(subject, ())))

@@ -1,15 +1,13 @@
 """The people of the SQLite store: their accounts, their sessions and what happened to them."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from sqlite3 import Connection
 from typing import Any
 
 from auth.models import Account, Digest, Event, Session
 from auth.store.sqlite.database import Database
 from auth.store.sqlite.grants import end_grants
-
-EVENTS_EACH = 50
 
 ACCOUNT = """
     SELECT subject, username, password_hash, name, email, roles, created_at, disabled_at,
@@ -132,7 +130,7 @@ class People(Database):
 
     # What happened
 
-    async def add_event(self, event: Event) -> None:
+    async def add_event(self, event: Event, alike: Collection[str], most: int) -> None:
         if event.subject is None:
             return
         insert = "INSERT INTO events VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -147,13 +145,16 @@ class People(Database):
             event.reason,
         )
         forget = """
-            DELETE FROM events WHERE subject = ?1 AND event <=
-                (SELECT event FROM events WHERE subject = ?1 ORDER BY event DESC LIMIT 1 OFFSET ?2)
+            DELETE FROM events WHERE event IN (
+                SELECT event FROM events
+                WHERE subject = ? AND kind IN (SELECT value FROM json_each(?))
+                ORDER BY event DESC LIMIT -1 OFFSET ?
+            )
         """
 
         def step(db: Connection) -> None:
             db.execute(insert, row)
-            db.execute(forget, (event.subject, EVENTS_EACH))
+            db.execute(forget, (event.subject, json.dumps([*alike]), most))
 
         await self._write(step)
 

@@ -120,7 +120,18 @@ return 1
 --- add_event
 local k = key('events', a.subject)
 call('LPUSH', k, a.event)
-call('LTRIM', k, 0, a.most - 1)
+local alike, found = {}, 0
+for _, kind in ipairs(a.alike) do
+  alike[kind] = true
+end
+for _, event in ipairs(call('LRANGE', k, 0, -1)) do
+  if alike[cjson.decode(event).kind] then
+    found = found + 1
+    if found > a.most then
+      call('LREM', k, -1, event)
+    end
+  end
+end
 keep(k, a.seconds)
 
 --- list_events no-writes

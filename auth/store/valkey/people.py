@@ -1,13 +1,12 @@
 """The people of the Valkey store: their accounts, their sessions and what happened to them."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from auth.models import Account, Digest, Event, Session
 from auth.store.valkey.connection import PAGE, Connection
 from auth.store.valkey.records import dump, flat, load, load_flat
 
-EVENTS_EACH = 50
 EVENTS_TTL = 366 * 24 * 3600
 SESSIONS_EACH = 100
 
@@ -105,13 +104,14 @@ class People:
 
     # What happened
 
-    async def add_event(self, event: Event) -> None:
+    async def add_event(self, event: Event, alike: Collection[str], most: int) -> None:
         if event.subject is not None:
             await self._run(
                 "add_event",
                 subject=event.subject,
                 event=json.dumps(dump(event)),
-                most=EVENTS_EACH,
+                alike=[*alike],
+                most=most,
                 seconds=EVENTS_TTL,
             )
 
