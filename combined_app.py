@@ -63,7 +63,7 @@ def create_app(
         settings,
         store,
         clock,
-        scopes=dict.fromkeys(scopes_needed(mcp), ""),
+        scopes=scopes_needed(mcp),
         list_tools=partial(list_tools, mcp),
     )
     people.server = server

@@ -49,14 +49,14 @@ def create_server(
     store: Store | None = None,
     clock: Callable[[], float] = time.time,
     *,
-    scopes: Mapping[str, str] | None = None,
+    scopes: Mapping[str, Sequence[str]] | None = None,
     list_tools: Callable[[], Awaitable[Sequence[Tool]]] = _no_tools,
 ) -> AuthorizationServer:
-    """An authorization server, not open yet; `scopes` are further ones, with words for them."""
-    words = dict(scopes or {})
+    """An authorization server, not open yet; `scopes` are further ones, with what needs each."""
+    uses = scopes or {}
     limits = open_limits(settings, clock)
     fetcher = new_fetcher(settings, limits)
-    supported = dict.fromkeys((*settings.required_scopes, *settings.scopes, *words))
+    supported = dict.fromkeys((*settings.required_scopes, *settings.scopes, *uses))
     metrics = Metrics()
     return AuthorizationServer(
         settings=settings,
@@ -67,7 +67,9 @@ def create_server(
             settings.password_memory_kib, settings.password_iterations, settings.password_queue
         ),
         limits=limits,
-        scopes=ScopeCatalogue(tuple(supported), settings.required_scopes, words),
+        scopes=ScopeCatalogue(
+            tuple(supported), settings.required_scopes, settings.scope_words, uses
+        ),
         uses=UseCounter(),
         preregistered=preregistered_clients(settings),
         documents=metadata_documents(settings, fetcher, clock),

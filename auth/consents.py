@@ -1,5 +1,6 @@
 """What a person is asked, what they allowed before, and the code that their yes gives."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from auth import tokens
@@ -18,6 +19,7 @@ class ScopeChoice:
 
     name: str
     words: str
+    uses: Sequence[str]
     is_required: bool
     is_held: bool
 
@@ -89,15 +91,18 @@ def _covers(grant: Grant, asked: AuthorizationRequest) -> bool:
 def choices(server: AuthorizationServer, consent: Consent) -> list[ScopeChoice]:
     """The scopes as the page lists them: those to decide on first."""
     names = (*consent.new, *(scope for scope in consent.asked if scope not in consent.new))
-    return [
-        ScopeChoice(
-            name,
-            server.scopes.words.get(name, ""),
-            is_required=name in server.scopes.required,
-            is_held=name not in consent.new,
-        )
-        for name in names
-    ]
+    return [choice(server, name, is_held=name not in consent.new) for name in names]
+
+
+def choice(server: AuthorizationServer, scope: str, *, is_held: bool) -> ScopeChoice:
+    """A scope, with what is known to tell a person about it."""
+    return ScopeChoice(
+        scope,
+        server.scopes.words.get(scope, ""),
+        server.scopes.uses.get(scope, ()),
+        is_required=scope in server.scopes.required,
+        is_held=is_held,
+    )
 
 
 async def give_code(

@@ -1,7 +1,7 @@
 """Scopes (RFC 6749 §3.3): which there are, and which of those a client may ask for."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from auth.models import Client, Identity
@@ -19,12 +19,13 @@ class ScopeCatalogue:
     """The scopes of this server, in the order in which people read them.
 
     `required` are those that every call needs: what a request without scope asks for. `words` says
-    in plain words what a scope allows, where it is known.
+    in plain words what a scope allows, where the operator did; `uses` names what needs it.
     """
 
     supported: tuple[str, ...]
     required: tuple[str, ...]
     words: Mapping[str, str]
+    uses: Mapping[str, Sequence[str]]
 
     def narrow(self, scopes: tuple[str, ...], client: Client) -> tuple[str, ...]:
         """Those of the scopes that exist here and that the client may ask for, in our order.

@@ -75,6 +75,11 @@ def function_of(registered: Registered | None) -> Any:
     return registered.fn if isinstance(registered, _MADE_OF_A_FUNCTION) else None
 
 
+def label_of(registered: Registered) -> str:
+    """What a person is to call it."""
+    return registered.title or registered.name or ""
+
+
 def may_speak(registered: Registered | None) -> bool:
     """Whether it could send the client something before its answer: only a Context lets it."""
     if isinstance(registered, Tool):

@@ -17,7 +17,7 @@ from mcp.shared.exceptions import MCPError
 from mcp_types import INVALID_REQUEST
 
 from resource_server.calls import NAMES, NAMES_WITHIN, Call, calls_of
-from resource_server.registry import Registered, Registry, function_of
+from resource_server.registry import Registered, Registry, function_of, label_of
 
 SCOPES_META = "latchgate/scopes"
 """The `_meta` key under which lists name the scopes that each entry needs."""
@@ -73,14 +73,14 @@ class ScopesNeeded:
         groups = [_scopes_of(self._registry.find(call)) for call in calls]
         return groups[0] if len(groups) == 1 else union(*groups)
 
-    def all(self) -> tuple[str, ...]:
-        """Every scope that anything registered now needs."""
-        return union(*map(_scopes_of, self._registry.all()))
 
-
-def scopes_needed(mcp: MCPServer[Any]) -> tuple[str, ...]:
-    """Every scope that a tool, resource or prompt of this server needs, each once."""
-    return ScopesNeeded(Registry(mcp)).all()
+def scopes_needed(mcp: MCPServer[Any]) -> dict[str, tuple[str, ...]]:
+    """Every scope that tools, resources and prompts need, with what those are called."""
+    needed: dict[str, tuple[str, ...]] = {}
+    for registered in Registry(mcp).all():
+        for scope in _scopes_of(registered):
+            needed[scope] = union(needed.get(scope, ()), [label_of(registered)])
+    return needed
 
 
 class ScopeGate:

@@ -48,7 +48,7 @@ def _written(default: object) -> str:
         return " ".join(default)
     if isinstance(default, bool):
         return str(default).lower()
-    return "" if default is None else str(default)
+    return "" if default is None or default == {} else str(default)
 
 
 def _choices(field: FieldInfo) -> str:

@@ -18,6 +18,7 @@ from settings.values import (
     Port,
     Resource,
     Scope,
+    ScopeWords,
     Seconds,
     WebOrigin,
     Words,
@@ -87,6 +88,14 @@ class Settings(BaseSettings):
     required_scopes: Words[Scope] = Field(
         ("user",),
         description="The scopes that every call to /mcp needs: the defaults of a request.",
+    )
+
+    scope_words: ScopeWords = Field(
+        {},
+        description=(
+            "What scopes allow, as the consent page says it: `files:write=Save your files; …`. "
+            "Unset: the names of the tools that need them."
+        ),
     )
 
     clients_file: FilePath | None = Field(

@@ -1,6 +1,7 @@
 """The kinds of values that settings have: what may be written, and what is made of it."""
 
 import re
+from collections.abc import Mapping
 from typing import Annotated, TypeVar
 
 from limits import parse_many
@@ -30,6 +31,16 @@ _LETTERS_MEANT = str.maketrans("@01345$7!", "aoieasstl")
 
 def _split(value: object) -> object:
     return tuple(value.replace(",", " ").split()) if isinstance(value, str) else value
+
+
+def _words_by_scope(value: object) -> object:
+    """`scope=words` with semicolons between."""
+    if not isinstance(value, str):
+        return value
+    pairs = [[part.strip() for part in pair.partition("=")] for pair in value.split(";")]
+    if not all(scope and words for scope, _, words in pairs):
+        raise ValueError("write it like files:write=Save your files; files:read=See your files")
+    return {scope: words for scope, _, words in pairs}
 
 
 def _web_origin(value: str) -> str:
@@ -92,6 +103,7 @@ def _limit(value: str) -> str:
 
 
 T = TypeVar("T")
+ScopeWords = Annotated[Mapping["Scope", str], NoDecode, BeforeValidator(_words_by_scope)]
 Words = Annotated[tuple[T, ...], NoDecode, BeforeValidator(_split)]
 Seconds = Annotated[int, Field(gt=0)]
 Number = Annotated[int, Field(ge=0)]

@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from auth.consents import ScopeChoice
 from auth.models import Account, Client, Event, Identity
 from auth.pages import Pages, logo, stylesheet
 from auth.pages.setup_snippets import setup_snippets
@@ -28,11 +29,10 @@ ALICE = Account(
     created_at=NOW - 90_000_000,
 )
 
-PROFILE = SimpleNamespace(name="user", words=None, is_required=True, is_held=False)
-WRITING = SimpleNamespace(name="user:write", words=None, is_required=False, is_held=False)
-OFFLINE = SimpleNamespace(name="offline_access", words=None, is_required=False, is_held=False)
-FILES = SimpleNamespace(name="files:write", words=None, is_required=False, is_held=False)
-HELD = SimpleNamespace(name="user", words=None, is_required=True, is_held=True)
+PROFILE = ScopeChoice("user", "", (), is_required=True, is_held=False)
+WRITING = ScopeChoice("user:write", "", (), is_required=False, is_held=False)
+FILES = ScopeChoice("files:write", "", ("Save a file", "delete"), is_required=False, is_held=False)
+HELD = ScopeChoice("user", "", (), is_required=True, is_held=True)
 
 
 def a_client(identity: Identity, **changes: Any) -> Client:
@@ -179,7 +179,6 @@ PAGES: dict[str, tuple[str, dict[str, Any]]] = {
             "https://claude.ai/api/mcp/auth_callback",
             PROFILE,
             WRITING,
-            OFFLINE,
             FILES,
         ),
     ),

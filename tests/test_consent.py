@@ -247,3 +247,22 @@ async def test_scopes_that_tools_need_can_be_asked_for(clock: Clock) -> None:
     async with serving(clock, settings) as world:
         tokens = await world.tokens(await world.register(), scope="user files:write")
         assert tokens["scope"] == "user files:write"
+
+
+async def test_what_tools_need_is_told_by_their_names(clock: Clock) -> None:
+    settings = new_settings(mcp_server="tests.tools_for_files:mcp")
+    async with serving(clock, settings) as world:
+        client, browser = await world.register(), await world.signed_in()
+        text = await asked(world, browser, client, scope="user files:write")
+    assert 'Use: <bdi translate="no">save</bdi>' in text
+
+
+async def test_the_operators_words_for_a_scope_go_before_all_others(clock: Clock) -> None:
+    words = {"files:write": "Save & delete files", "user": "See who you are"}
+    settings = new_settings(mcp_server="tests.tools_for_files:mcp", scope_words=words)
+    async with serving(clock, settings) as world:
+        client, browser = await world.register(), await world.signed_in()
+        text = await asked(world, browser, client, scope="user files:write")
+    assert "Save &amp; delete files" in text
+    assert "See who you are" in text
+    assert "Use:" not in text

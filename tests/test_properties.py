@@ -287,7 +287,7 @@ def test_what_is_no_scope_by_its_letters_is_none(text: str) -> None:
 def test_narrowing_takes_away_and_keeps_the_order(
     supported: list[str], asked: list[str], more: list[str], *, is_limited: bool
 ) -> None:
-    catalogue = ScopeCatalogue(tuple(supported), tuple(supported[:1]), {})
+    catalogue = ScopeCatalogue(tuple(supported), tuple(supported[:1]), {}, {})
     identity = Identity.PREREGISTERED if is_limited else Identity.SELF_DECLARED
     client = Client("c", "c", (), identity, scope=" ".join(supported[::2]) or None)
     narrowed = catalogue.narrow(tuple(asked), client)

@@ -373,13 +373,32 @@ async def test_the_shipped_tool_steps_up(clock: Clock) -> None:
 
 
 def test_all_scopes_of_a_server_can_be_listed() -> None:
-    assert scopes_needed(new_server()) == (
+    assert tuple(scopes_needed(new_server())) == (
         "files:write",
         "files:delete",
         "files:read",
         "files:text",
         "prompts:use",
     )
+
+
+def test_what_needs_a_scope_is_told_by_title_or_name() -> None:
+    mcp: MCPServer[Any] = MCPServer("Files")
+
+    @requires("files:write")
+    def delete() -> None: ...
+
+    @requires("files:read")
+    def notes() -> str:
+        return ""
+
+    mcp.add_tool(delete, "save", "Save a file")
+    mcp.add_tool(delete)
+    mcp.resource("notes://all", title="All notes")(notes)
+    assert scopes_needed(mcp) == {
+        "files:write": ("Save a file", "delete"),
+        "files:read": ("All notes",),
+    }
 
 
 def test_what_is_required_twice_is_required_once() -> None:
@@ -389,7 +408,7 @@ def test_what_is_required_twice_is_required_once() -> None:
 
     mcp: MCPServer[Any] = MCPServer("Twice")
     mcp.add_tool(function)
-    assert scopes_needed(mcp) == ("a", "b", "c")
+    assert tuple(scopes_needed(mcp)) == ("a", "b", "c")
 
 
 @pytest.mark.parametrize("scopes", [(), ("",), ("a b",), ('a"',), ("a\\",), ("ä",)])

@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from auth import audit
 from auth.authorization_requests import redirect
-from auth.consents import ScopeChoice, is_self_declared
+from auth.consents import ScopeChoice, choice, is_self_declared
 from auth.endpoints.sign_in import CONNECTIONS_PATH, SIGN_IN_PATH
 from auth.errors import PageError
 from auth.forms import open_form, render_form
@@ -58,20 +58,11 @@ async def show_connections(server: AuthorizationServer, request: Request) -> Res
 
 
 def _describe(server: AuthorizationServer, grant: Grant, use: Use | None) -> Connection:
-    scopes = [
-        ScopeChoice(
-            scope,
-            server.scopes.words.get(scope, ""),
-            is_required=scope in server.scopes.required,
-            is_held=True,
-        )
-        for scope in grant.scopes
-    ]
     return Connection(
         grant_id=grant.grant_id,
         client_name=grant.client_name,
         host=redirect_destination(grant.redirect_uri)[1],
-        scopes=scopes,
+        scopes=[choice(server, scope, is_held=True) for scope in grant.scopes],
         created_at=grant.created_at,
         last_used_at=use.last_used_at if use else None,
         calls=use.calls if use else 0,
