@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from auth import tokens
 from auth.authorization_requests import AuthorizationRequest
-from auth.clients import SEALED_PREFIX
 from auth.credentials import digest
 from auth.errors import AuthorizationError
 from auth.models import Account, Client, Code, Grant, Identity
@@ -72,11 +71,6 @@ def is_proved(client: Client, redirect_uri: str) -> bool:
     if client.identity is Identity.METADATA_DOCUMENT:
         return redirect_destination(client.client_id) == ("host", host)
     return client.is_confidential
-
-
-def is_self_declared(client_id: str) -> bool:
-    """Whether a grant was given to a client that chose its name itself."""
-    return client_id.startswith(SEALED_PREFIX)
 
 
 def _covers(grant: Grant, asked: AuthorizationRequest) -> bool:

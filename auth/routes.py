@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from auth.endpoints.activity import activity
 from auth.endpoints.authorization import authorize
 from auth.endpoints.connections import post_connections, show_connections
 from auth.endpoints.consent import consent
@@ -66,6 +67,7 @@ def routes(server: AuthorizationServer) -> list[Route]:
         step("consent", "/oauth/consent", consent, post),
         route("/oauth/connections", show_connections, get),
         route("/oauth/connections", post_connections, post),
+        route("/oauth/activity", activity, get),
         route("/oauth/password", show_password, get),
         route("/oauth/password", post_password, post),
         route("/", home, get),

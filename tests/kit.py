@@ -186,6 +186,15 @@ class Browser:
         ticked = {f"scope:{scope}": "yes" for scope in scopes}
         return await self.post("/oauth/consent", {"form": self.form, "decision": decision} | ticked)
 
+    async def press(self, action: str, *scopes: str) -> httpx2.Response:
+        """Revoke or narrow the first connection of the page that is open."""
+        assert self.page is not None
+        found = re.search(rf'name="{action}" value="([^"]+)"', self.page.text)
+        assert found, self.page.text
+        ticked = {f"scope:{scope}": "yes" for scope in scopes}
+        form = {"form": self.form, action: found[1]} | ticked
+        return await self.post("/oauth/connections", form)
+
     async def allow(self, request: Form) -> httpx2.Response:
         """Open an authorization request and allow everything it asks for."""
         page = await self.get("/oauth/authorize", params=request)

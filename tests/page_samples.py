@@ -1,7 +1,6 @@
 """Every page with what it may show: for the tests of the pages and for their screenshots."""
 
 from functools import partial
-from types import SimpleNamespace
 from typing import Any
 
 from starlette.applications import Starlette
@@ -10,6 +9,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from auth.consents import ScopeChoice
+from auth.endpoints.connections import Connection
 from auth.models import Account, Client, Event, Identity
 from auth.pages import Pages, logo, stylesheet
 from auth.pages.setup_snippets import setup_snippets
@@ -46,6 +46,10 @@ def a_client(identity: Identity, **changes: Any) -> Client:
     return Client(**given | changes)
 
 
+def _connections(connections: list[Connection], **outcome: Any) -> dict[str, Any]:
+    return {"account": ALICE, "form": "sealed.form", "connections": connections, **outcome}
+
+
 def _consent(
     client: Client, destination: Destination, redirect_uri: str, *scopes: Any
 ) -> dict[str, Any]:
@@ -69,38 +73,59 @@ _CLAUDE_AI = a_client(
     client_uri="https://claude.ai",
 )
 _EVENTS = [
-    Event(NOW - 60 * 4**step, kind, ALICE.subject, None, None, "203.0.113.7", None)
-    for step, kind in enumerate(
+    Event(NOW - 60 * 4**step, kind, ALICE.subject, client_id, None, "203.0.113.7", None)
+    for step, (kind, client_id) in enumerate(
         (
-            "sign_in_succeeded",
-            "consent_given",
-            "grant_narrowed",
-            "token_refreshed",
-            "sign_in_failed",
-            "unheard_of",
+            ("sign_in_succeeded", None),
+            ("consent_given", _CLAUDE_AI.client_id),
+            ("grant_narrowed", _CLAUDE_AI.client_id),
+            ("sign_in_failed", None),
+            ("password_changed", None),
+            ("consent_denied", a_client(Identity.SELF_DECLARED).client_id),
+            ("unheard_of", None),
         )
     )
 ]
-_GRANTS = [
-    SimpleNamespace(
+_LABELS = {
+    _CLAUDE_AI.client_id: "claude.ai",
+    a_client(Identity.SELF_DECLARED).client_id: "Claude Code",
+}
+_CONNECTIONS = [
+    Connection(
         grant_id="g1",
+        client_id=_CLAUDE_AI.client_id,
         client_name="Claude",
-        host="claude.ai",
+        identity=Identity.METADATA_DOCUMENT,
+        destination=Destination("host", "claude.ai"),
         scopes=[PROFILE, WRITING],
         created_at=NOW - 20 * 86_400,
+        times=1,
         last_used_at=NOW - 240,
         calls=1284,
-        is_verified=True,
     ),
-    SimpleNamespace(
+    Connection(
         grant_id="g2",
-        client_name="mcp-remote",
-        host="localhost:3334",
+        client_id=a_client(Identity.SELF_DECLARED).client_id,
+        client_name="Claude Code",
+        identity=Identity.SELF_DECLARED,
+        destination=Destination("computer", "localhost"),
         scopes=[PROFILE],
         created_at=NOW - 5,
+        times=3,
         last_used_at=None,
         calls=0,
-        is_verified=False,
+    ),
+    Connection(
+        grant_id="g3",
+        client_id="cursor",
+        client_name="Cursor",
+        identity=Identity.PREREGISTERED,
+        destination=Destination("app", "cursor"),
+        scopes=[PROFILE, FILES],
+        created_at=NOW - 9 * 86_400,
+        times=1,
+        last_used_at=NOW - 86_400,
+        calls=12,
     ),
 ]
 _TOOLS = [
@@ -202,34 +227,20 @@ PAGES: dict[str, tuple[str, dict[str, Any]]] = {
             WRITING,
         ),
     ),
-    "connections": (
-        "connections.html",
-        {
-            "account": ALICE,
-            "form": "f",
-            "grants": _GRANTS,
-            "events": _EVENTS,
-            "sign_ins": _EVENTS[:1],
-        },
-    ),
-    "connections-empty": (
-        "connections.html",
-        {"account": ALICE, "form": "f", "grants": [], "events": [], "sign_ins": []},
-    ),
+    "connections": ("connections.html", _connections(_CONNECTIONS)),
+    "connections-empty": ("connections.html", _connections([])),
     **{
-        f"connections-{done}": (
-            "connections.html",
-            {
-                "account": ALICE,
-                "form": "f",
-                "grants": _GRANTS[:1],
-                "events": [],
-                "sign_ins": [],
-                "done": done,
-            },
-        )
-        for done in ("revoked", "revoked_all", "narrowed")
+        f"connections-{done}": ("connections.html", _connections(_CONNECTIONS[:1], done=done))
+        for done in ("revoked", "revoked_all", "narrowed", "unchanged")
     },
+    "activity": (
+        "activity.html",
+        {"account": ALICE, "sign_ins": _EVENTS[:1], "events": _EVENTS, "labels": _LABELS},
+    ),
+    "activity-empty": (
+        "activity.html",
+        {"account": ALICE, "sign_ins": [], "events": [], "labels": {}},
+    ),
     "password": ("password.html", {"account": ALICE, "form": "f"}),
     "password-changed": ("password.html", {"account": ALICE, "form": "f", "done": True}),
     **{

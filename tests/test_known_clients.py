@@ -48,7 +48,7 @@ async def test_a_documented_client_needs_no_registration_and_is_remembered(
         browser = await world.signed_in()
         page = await browser.get("/oauth/authorize", params=authorization_request(DOCUMENT))
         assert "client.example" in page.text
-        assert "Verified" in page.text
+        assert "(verified)" in page.text
         code = redirected(await browser.decide("allow"))["code"]
         assert (await world.exchange(DOCUMENT, code)).status_code == 200
         again = await browser.get("/oauth/authorize", params=authorization_request(DOCUMENT))
@@ -131,7 +131,7 @@ async def test_a_preregistered_client_is_held_to_its_scope(clock: Clock, tmp_pat
         browser = await world.signed_in()
         request = authorization_request(client, scope="user user:write")
         page = await browser.get("/oauth/authorize", params=request)
-        assert "the operator" in page.text
+        assert "The operator" in page.text
         code = redirected(await browser.decide("allow", "user:write"))["code"]
         form = token_request(client, code)
         basic = {name: value for name, value in form.items() if name != "client_secret"}

@@ -77,6 +77,25 @@ async def test_every_page_is_small_fast_and_free_of_scripts(
     assert "://" not in page.text.split("<main")[0].removeprefix("<!DOCTYPE html>")
 
 
+@pytest.mark.parametrize("language", ["en", "zh"])
+@pytest.mark.parametrize("name", ["connections", "activity"])
+def test_a_page_of_a_person_to_whom_much_happened_is_small_and_fast_too(
+    pages: Pages, name: str, language: str
+) -> None:
+    template, context = PAGES[name]
+    for listed, count in (("connections", 10), ("events", 50), ("sign_ins", 10)):
+        if listed in context:
+            context = context | {listed: (context[listed] * count)[:count]}
+    took = []
+    page = render(pages, template, f"ui_locales={language}", **context)
+    for _ in range(15):
+        began = time.process_time()
+        render(pages, template, f"ui_locales={language}", **context)
+        took.append(time.process_time() - began)
+    assert min(took) < 0.005
+    assert len(page.body) + len(pages.stylesheet.content) < 25_000
+
+
 async def test_every_page_carries_every_security_header(browser: httpx2.AsyncClient) -> None:
     page = await browser.get("/pages/home")
     assert dict(page.headers) | {
@@ -206,8 +225,8 @@ async def test_a_chosen_language_stays_chosen(browser: httpx2.AsyncClient) -> No
 async def test_dates_and_durations_are_written_in_the_language(browser: httpx2.AsyncClient) -> None:
     english = await browser.get("/pages/connections")
     chinese = await browser.get("/pages/connections?ui_locales=zh")
-    assert 'title="Sep 1, 2026, 2:13:20\u202fPM UTC">3 weeks ago</time>' in english.text
-    assert 'title="2026年9月1日 14:13:20 UTC">3周前</time>' in chinese.text
+    assert ">3 weeks ago <span>Sep 1, 2026, 2:13:20\u202fPM UTC</span></time>" in english.text
+    assert ">3周前 <span>2026年9月1日 14:13:20 UTC</span></time>" in chinese.text
     assert "1,284" in english.text
     assert "90 days" in (await browser.get("/pages/consent-app")).text
     assert "90天" in (await browser.get("/pages/consent-app?ui_locales=zh")).text
@@ -219,6 +238,7 @@ def test_a_short_lifetime_is_told_in_hours(pages: Pages) -> None:
     assert "1 hour at" in html(render(pages, "consent.html", **CONSENT | {"lifetime": 3600}))
 
 
+code = '<code translate="no">{}</code>'.format
 HOSTILE = '"><img src=x onerror=alert(1)>\u202egpj.exe\n' + "W" * 300
 
 
@@ -275,7 +295,8 @@ def test_the_consent_page_begins_with_who_wants_what_as_whom(pages: Pages) -> No
 
 def test_required_scopes_cannot_be_unticked_and_held_ones_are_only_listed(pages: Pages) -> None:
     page = html(render(pages, "consent.html", **CONSENT))
-    assert 'name="scope:user" value="yes" checked disabled>' in page
+    assert 'name="scope:user"' not in page
+    assert page.count("always included") == 1
     assert 'name="scope:user:write" value="yes" checked>' in page
     step_up = html(render(pages, "consent.html", **PAGES["consent-app"][1]))
     assert 'name="scope:user"' not in step_up
@@ -291,15 +312,15 @@ def test_a_key_pressed_in_the_consent_form_denies(pages: Pages) -> None:
 @pytest.mark.parametrize(
     ("client", "text", "link"),
     [
-        (a_client(Identity.PREREGISTERED), "Verified: the operator", False),
-        (CONSENT["client"], 'Verified: <code translate="no">claude.ai</code> itself', True),
+        (a_client(Identity.PREREGISTERED), "set up this app (verified)", False),
+        (CONSENT["client"], f"comes from {code('claude.ai')} (verified)", True),
         (
             a_client(
                 Identity.METADATA_DOCUMENT,
                 client_id="https://c.example/id",
                 client_uri="https://other.example",
             ),
-            'Verified: <code translate="no">c.example</code> itself',
+            f"comes from {code('c.example')} (verified)",
             False,
         ),
         (
@@ -308,12 +329,12 @@ def test_a_key_pressed_in_the_consent_form_denies(pages: Pages) -> None:
                 client_id="https://c.example/id",
                 client_uri="https://[",
             ),
-            "Verified: ",
+            "(verified)",
             False,
         ),
         (
             a_client(Identity.SELF_DECLARED, client_uri="https://claude.ai", client_name=""),
-            "Not verified: the program gave this name itself",
+            "Not verified: the app gave this name itself",
             False,
         ),
     ],
@@ -323,15 +344,16 @@ def test_the_consent_page_says_how_the_name_is_known(
 ) -> None:
     page = html(render(pages, "consent.html", **CONSENT | {"client": client}))
     assert text in page
-    assert ("About this program" in page) == link
+    assert page.index(text) < page.index("<h2>")
+    assert ("About this app" in page) == link
 
 
 @pytest.mark.parametrize(
     ("name", "place", "warned"),
     [
-        ("consent-host", 'website <code translate="no">claude.ai</code>', False),
-        ("consent-computer", 'on this computer, at <code translate="no">localhost</code>', True),
-        ("consent-app", 'opens <code translate="no">cursor://</code> links', True),
+        ("consent-host", f"goes to {code('claude.ai')}.", False),
+        ("consent-computer", "goes to an app on this computer.", True),
+        ("consent-app", f"goes to the app registered for {code('cursor://')}.", True),
     ],
 )
 async def test_the_consent_page_says_where_the_answer_goes(
@@ -369,9 +391,7 @@ def test_every_error_that_is_raised_has_its_words_and_no_other() -> None:
 @pytest.mark.parametrize("kind", get_args(Kind))
 def test_every_event_is_told_in_words(pages: Pages, kind: str) -> None:
     event = Event(NOW, kind, ALICE.subject, None, None, None, None)
-    page = render(
-        pages, "connections.html", account=ALICE, form="f", grants=[], events=[event], sign_ins=[]
-    )
+    page = render(pages, "activity.html", account=ALICE, events=[event], sign_ins=[], labels={})
     assert kind not in html(page)
 
 

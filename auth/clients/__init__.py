@@ -8,6 +8,7 @@ from typing import Any
 from auth.client_id_metadata import is_client_id_url
 from auth.credentials import KeyRing, digest
 from auth.models import Client, Identity
+from auth.pages import host_of
 from auth.server import AuthorizationServer
 
 SEALED_PREFIX = "client_"
@@ -44,6 +45,22 @@ async def find_client(server: AuthorizationServer, client_id: str) -> Client | N
     if client is None or await server.store.find_ban(digest(client_id)):
         return None
     return client
+
+
+def identity_of(server: AuthorizationServer, client_id: str) -> Identity:
+    """How we know who this is, without fetching anything."""
+    if client_id in server.preregistered:
+        return Identity.PREREGISTERED
+    if client_id.startswith(SEALED_PREFIX):
+        return Identity.SELF_DECLARED
+    # What is neither was an operator's, who has taken it out of the file since.
+    return Identity.METADATA_DOCUMENT if "://" in client_id else Identity.PREREGISTERED
+
+
+def label_of(server: AuthorizationServer, client_id: str) -> str:
+    """What a person may recognize a client by: its host, or the name that it has with us."""
+    client = server.preregistered.get(client_id) or open_client_id(server.keys, client_id)
+    return client.client_name if client else host_of(client_id) or client_id
 
 
 def seal_client(keys: KeyRing, client: Client) -> str:

@@ -151,6 +151,8 @@ def environment(language: Language | None = None) -> Environment:
     gettext = _remembering(translations)
     environment.globals |= {"_": gettext, "gettext": gettext}
     environment.filters |= {"as_name": as_name, "host_of": host_of, "iso": _iso}
+    if language:
+        environment.filters["moment"] = language.moment
     return environment
 
 
@@ -208,7 +210,9 @@ def host_of(url: str | None) -> str | None:
 
 
 def _iso(at: int) -> str:
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return f"{datetime.fromtimestamp(at, UTC).replace(tzinfo=None).isoformat()}Z"
+
+
 
 
 def _stylesheet(settings: Settings) -> Asset:

@@ -10,7 +10,14 @@ from pathlib import Path
 from typing import Literal
 
 from babel import Locale
-from babel.dates import format_datetime, format_timedelta
+from babel.dates import (
+    DateTimePattern,
+    format_timedelta,
+    get_date_format,
+    get_datetime_format,
+    get_time_format,
+    parse_pattern,
+)
 from babel.numbers import format_decimal
 from babel.support import NullTranslations, Translations
 
@@ -39,7 +46,16 @@ class Language:
 
     def moment(self, at: int) -> str:
         """A moment in full; in UTC, since a server cannot know a person's time zone."""
-        return f"{format_datetime(_utc(at), 'medium', locale=self.locale)} UTC"
+        return f"{self._moment.apply(_utc(at), self.locale)} UTC"
+
+    @cached_property
+    def _moment(self) -> DateTimePattern:
+        """How date and time are written together, read once: a list has many moments."""
+        together = str(get_datetime_format("medium", locale=self.locale)).replace("'", "")
+        day, time = (
+            get("medium", locale=self.locale) for get in (get_date_format, get_time_format)
+        )
+        return parse_pattern(together.replace("{1}", str(day)).replace("{0}", str(time)))
 
     def ago(self, at: int, now: int) -> str:
         """A past moment as a person says it: 3 days ago."""

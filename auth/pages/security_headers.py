@@ -33,7 +33,7 @@ _ALWAYS = {
 
 # Our own pages, to which no client opens a window. The others may be a client's popup, which such
 # a policy would cut off: the client could neither see it close nor hear from its own callback.
-_ALONE = {"home.html", "connections.html", "password.html"}
+_ALONE = {"home.html", "activity.html", "connections.html", "password.html"}
 
 
 def security_headers(
