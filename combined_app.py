@@ -36,7 +36,7 @@ from resource_server.metadata import METADATA_PATHS, Description, metadata
 from resource_server.people import Activity, Profile, ProfileUnchanged
 from resource_server.protected_resource import PATHS, ProtectedResource, is_stateless
 from resource_server.registry import Registry
-from resource_server.scopes import ScopesNeeded, scopes_needed
+from resource_server.scopes import ScopesNeeded, scopes_needed, union
 from resource_server.sharing import share_request_state, sharing_events
 from resource_server.stream_limits import StreamLimits
 from resource_server.verifiers import VerifierUnavailable
@@ -64,7 +64,7 @@ def create_app(
         store,
         clock,
         scopes=scopes_needed(mcp),
-        list_tools=partial(list_tools, mcp),
+        list_tools=partial(list_tools, mcp, settings.required_scopes),
     )
     people.server = server
     share_request_state(mcp, [*server.keys.derivations("request state")])
@@ -147,11 +147,15 @@ def note_use(server: AuthorizationServer, token: AccessToken) -> None:
     server.uses.note((token.claims or {})[GRANT_ID], server.now())
 
 
-async def list_tools(mcp: MCPServer[Any]) -> Sequence[Tool]:
+async def list_tools(mcp: MCPServer[Any], required: tuple[str, ...]) -> Sequence[Tool]:
     """What the home page lists: every tool with the scopes that it needs."""
     needed = ScopesNeeded(Registry(mcp))
     return [
-        (tool.name, tool.description or "", needed.by([Call("tools/call", tool.name)]))
+        (
+            tool.name,
+            tool.description or "",
+            union(required, needed.by([Call("tools/call", tool.name)])),
+        )
         for tool in await mcp.list_tools()
     ]
 

@@ -8,6 +8,7 @@ is an `AuthorizationError`, which the client is told by redirect.
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from urllib.parse import urlencode
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -24,6 +25,7 @@ from auth.scopes import is_scope
 from auth.server import AuthorizationServer
 from auth.tracing import note
 
+AUTHORIZE_PATH = "/oauth/authorize"
 MAX_STATE = 4096
 
 logger = logging.getLogger("latchgate")
@@ -99,6 +101,11 @@ def redirect(url: str) -> Response:
     # Byte for byte: Starlette would quote the URI anew, and clients compare it (OAuth 2.1 §2.3.1).
     response.headers["location"] = url
     return response
+
+
+def authorize_path(parameters: Mapping[str, str]) -> str:
+    """The path and query that resume a request which waited in a form."""
+    return f"{AUTHORIZE_PATH}?{urlencode(parameters)}"
 
 
 def _kept_parameters(form: Form) -> dict[str, str]:

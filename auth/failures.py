@@ -13,6 +13,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from auth.errors import OAuthError, PageError, TemporarilyUnavailable, TooManyRequests
 from auth.http import NO_STORE, accepts_html, error_response
 from auth.pages import logo, stylesheet
+from auth.pages.setup_snippets import setup_snippets
+from auth.resources import resource_of
 from auth.server import AuthorizationServer
 from auth.store import StoreUnavailable
 from cors import sharing_headers
@@ -33,6 +35,7 @@ _FOR_PROGRAMS: Mapping[str, tuple[str, str]] = {
     "repeated_parameter": ("invalid_request", "a parameter is repeated"),
     "expired_form": ("invalid_request", "the form is too old: start again"),
     "forged_form": ("invalid_request", "the form was not given to this browser"),
+    "other_session": ("invalid_request", "the person signed out or in anew: start again"),
     "spent_form": ("invalid_request", "the form was answered already"),
     "not_found": ("not_found", "nothing is served here"),
     "method_not_allowed": ("invalid_request", "this method is not served here"),
@@ -159,7 +162,10 @@ def misdirected(server: AuthorizationServer) -> ASGIApp:
 
 def _page(server: AuthorizationServer, request: Request, error: PageError) -> Response:
     details = dict(error.details)
-    return_url = details.pop("return_url", None)
+    context: dict[str, Any] = {name: details.pop(name, None) for name in ("return_url", "again")}
+    if error.kind == "unknown_client":
+        resource = resource_of(server.settings, server.origin(request))
+        context["snippets"] = setup_snippets(server.settings.name, resource)
     return server.pages.render(
         request,
         "error.html",
@@ -167,8 +173,8 @@ def _page(server: AuthorizationServer, request: Request, error: PageError) -> Re
         headers=_retry_after(error),
         kind=error.kind,
         details=details,
-        return_url=return_url,
         correlation_id=correlation_id(request.scope),
+        **context,
     )
 
 

@@ -1,4 +1,4 @@
-"""The forms that we give to browsers: sealed, bound to the browser, short-lived, same-origin only.
+"""The forms that we give to browsers: sealed, bound to browser and session, same-origin only.
 
 A pending authorization request waits in the form that asks for the person's answer, not in memory:
 a flood of them costs nothing, several tabs do not disturb each other, and a restart loses none.
@@ -11,6 +11,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
+from auth.authorization_requests import authorize_path
 from auth.credentials import digest, is_same, new_secret
 from auth.errors import PageError
 from auth.http import Form, read_posted_form
@@ -23,13 +24,14 @@ class OpenedForm:
     """A form that came back from the browser it was given to.
 
     `parameters` is the authorization request that waits, if one does; `shown` the scopes it showed;
-    `nonce` names this one form, so that it can be spent.
+    `nonce` names this one form, so that it can be spent; `session` whose it is.
     """
 
     values: Form
     parameters: Mapping[str, str]
     shown: tuple[str, ...]
     nonce: str
+    session: str
     expires_at: int
     is_expired: bool
 
@@ -44,6 +46,7 @@ def render_form(
     parameters: Mapping[str, str] | None = None,
     shown: tuple[str, ...] = (),
     redirect_uri: str | None = None,
+    got_at: str | None = None,
     **context: Any,
 ) -> Response:
     """A page with a form in it, sealed for this browser (and this session) and this page."""
@@ -51,7 +54,8 @@ def render_form(
     sealed = server.keys.seal(
         f"form {template}",
         {
-            "b": _binding(browser, signed_in),
+            "b": digest(browser).hex(),
+            "i": _session(signed_in),
             "p": dict(parameters or {}),
             "s": shown,
             "n": new_secret(),
@@ -63,6 +67,7 @@ def render_form(
         template,
         status,
         redirect_uri=redirect_uri,
+        got_at=got_at,
         form=sealed,
         account=signed_in and signed_in.account,
         **context,
@@ -78,6 +83,14 @@ async def open_form(
     signed_in: SignedIn | None = None,
 ) -> OpenedForm:
     """Read a posted form that one of these pages held. Raises PageError if it is not ours."""
+    form = await read_form(server, request, *templates)
+    if not is_same(form.session, _session(signed_in)):
+        raise other_session(form)
+    return form
+
+
+async def read_form(server: AuthorizationServer, request: Request, *templates: str) -> OpenedForm:
+    """The same for a form that may be from before this person signed in: it must do nothing."""
     check_same_origin(server, request)
     values = await read_posted_form(request)
     if values.repeated:
@@ -87,27 +100,31 @@ async def open_form(
     payloads = (server.keys.unseal(f"form {template}", sealed) for template in templates)
     payload = next((payload for payload in payloads if payload is not None), None)
     browser = find_browser(server, request)
-    # Another browser, another session, another page or no seal: somebody else's form (CSRF).
-    if payload is None or browser is None:
-        raise PageError("forged_form", 403)
-    if not is_same(payload["b"], _binding(browser, signed_in)):
+    # Another browser, another page or no seal: somebody else's form (CSRF).
+    if payload is None or browser is None or not is_same(payload["b"], digest(browser).hex()):
         raise PageError("forged_form", 403)
     return OpenedForm(
         values=values,
         parameters=payload["p"],
         shown=tuple(payload["s"]),
         nonce=payload["n"],
+        session=payload["i"],
         expires_at=payload["e"],
         is_expired=server.now() >= payload["e"],
     )
 
 
 async def spend_form(server: AuthorizationServer, form: OpenedForm) -> None:
-    """Use a form's one use. Raises PageError if it is too old or was used before."""
-    if form.is_expired:
-        raise PageError("expired_form")
+    """Use the one use of a form that is not too old. Raises PageError if it was used before."""
     if not await server.store.spend(digest(form.nonce), form.expires_at, server.now()):
         raise PageError("spent_form", 409)
+
+
+def other_session(form: OpenedForm) -> PageError:
+    """The error of a form from before the person signed out, or in anew: they may ask again."""
+    return PageError(
+        "other_session", 403, again=authorize_path(form.parameters) if form.parameters else None
+    )
 
 
 def check_same_origin(server: AuthorizationServer, request: Request) -> None:
@@ -125,6 +142,5 @@ def check_same_origin(server: AuthorizationServer, request: Request) -> None:
         raise PageError("forged_form", 403)
 
 
-def _binding(browser: str, signed_in: SignedIn | None) -> str:
-    session = signed_in.session.digest.hex() if signed_in else ""
-    return digest(f"{browser} {session}").hex()
+def _session(signed_in: SignedIn | None) -> str:
+    return digest(f"session {signed_in.session.digest.hex()}").hex() if signed_in else ""

@@ -255,6 +255,11 @@ def identification(client: Mapping[str, Any]) -> dict[str, str]:
     return {"client_id": client["client_id"]} | ({"client_secret": secret} if secret else {})
 
 
+def password_change(current: str, new: str) -> dict[str, str]:
+    """The fields of the page on which a person changes their password."""
+    return {"current_password": current, "new_password": new, "new_password_again": new}
+
+
 def changed(values: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     """The values with some changed; those changed to None are left out."""
     return {n: value for n, value in {**values, **changes}.items() if value is not None}

@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from auth.accounts import MIN_PASSWORD
 from auth.consents import ScopeChoice
 from auth.endpoints.connections import Connection
 from auth.models import Account, Client, Event, Identity
@@ -46,8 +47,21 @@ def a_client(identity: Identity, **changes: Any) -> Client:
     return Client(**given | changes)
 
 
+def _home(origin: Origin) -> dict[str, Any]:
+    resource = f"{origin.url}/mcp"
+    return {
+        "origin": origin,
+        "clients": setup_snippets("Latchgate", resource),
+        "tools": _TOOLS,
+    }
+
+
 def _connections(connections: list[Connection], **outcome: Any) -> dict[str, Any]:
     return {"account": ALICE, "form": "sealed.form", "connections": connections, **outcome}
+
+
+def _password(**outcome: Any) -> dict[str, Any]:
+    return {"account": ALICE, "form": "sealed.form", "minimum_length": MIN_PASSWORD, **outcome}
 
 
 def _consent(
@@ -143,6 +157,7 @@ ERROR_KINDS = (
     "request_error",
     "expired_form",
     "forged_form",
+    "other_session",
     "spent_form",
     "not_found",
     "method_not_allowed",
@@ -155,44 +170,71 @@ ERROR_KINDS = (
     "server_error",
 )
 
-_ERROR_DETAILS: dict[str, dict[str, Any]] = {
-    "request_error": {
-        "error": "invalid_scope",
-        "description": "the scope asks for more than the client registered",
-        "client_name": "Claude Code",
+_AGAIN = "/oauth/authorize?response_type=code&client_id=client_eyJuIjoi&state=x"
+_ERROR_CONTEXT: dict[str, dict[str, Any]] = {
+    "unknown_client": {
+        "details": {"client_id": "client_eyJuIjoiQ2xhdWRlIENvZGUifQ.aSPWqQ.kRZx6v0eQ9m2m0cQ4t…"},
+        "snippets": setup_snippets("Latchgate", RESOURCE),
     },
-    "unreachable_document": {"host": "claude.ai", "reason": "403"},
-    "invalid_document": {"host": "claude.ai", "description": "client_id is not its own URL"},
-    "invalid_request": {"description": "response_type is missing"},
-    "throttled": {"retry_after": 30},
-    "unavailable": {"retry_after": 2},
+    "request_error": {
+        "details": {
+            "error": "invalid_scope",
+            "description": "none of the scopes exists here: see scopes_supported in the metadata",
+            "client_name": "Claude Code",
+        },
+        "return_url": "http://localhost:51234/callback?error=invalid_scope&state=x",
+    },
+    "invalid_redirect_uri": {"details": {"client_name": "Claude Code"}},
+    "missing_redirect_uri": {"details": {"client_name": "Claude Code"}},
+    "expired_form": {"details": {"client_name": "Claude Code (latchgate)"}, "again": _AGAIN},
+    "other_session": {"again": _AGAIN},
+    "unreachable_document": {
+        "details": {
+            "client_id": _CLAUDE_AI.client_id,
+            "reason": "the answer is 403",
+            "retry_after": 30,
+        }
+    },
+    "invalid_document": {
+        "details": {"client_id": _CLAUDE_AI.client_id, "reason": "client_id is not its own URL"}
+    },
+    "invalid_request": {"details": {"description": "send the form as urlencoded"}},
+    "throttled": {"details": {"description": "too many requests", "retry_after": 30}},
+    "unavailable": {"details": {"retry_after": 5}},
 }
 
+
+def _error(kind: str) -> dict[str, Any]:
+    """What an error page gets of this kind of error."""
+    given: dict[str, Any] = {
+        "kind": kind,
+        "details": {},
+        "return_url": None,
+        "again": None,
+        "correlation_id": "01JDXJ6Q8W",
+    }
+    return given | _ERROR_CONTEXT.get(kind, {})
+
+
 PAGES: dict[str, tuple[str, dict[str, Any]]] = {
-    "home": (
-        "home.html",
-        {
-            "origin": Origin("https://mcp.example.com"),
-            "account": None,
-            "clients": setup_snippets("Latchgate", RESOURCE),
-            "tools": _TOOLS,
-        },
-    ),
+    "home": ("home.html", _home(Origin("https://mcp.example.com"))),
+    "home-on-this-computer": ("home.html", _home(Origin("http://127.0.0.1:8000"))),
     "home-signed-in": (
         "home.html",
-        {
-            "origin": Origin("https://mcp.example.com"),
-            "account": ALICE,
-            "clients": setup_snippets("Latchgate", RESOURCE),
-            "tools": [],
-        },
+        {**_home(Origin("https://mcp.example.com")), "account": ALICE, "form": "sealed.form"},
     ),
     "sign-in": ("sign_in.html", {"form": "sealed.form", "client_name": "Claude Code"}),
-    "sign-in-again": ("sign_in.html", {"form": "sealed.form", "account": ALICE}),
+    "sign-in-alone": ("sign_in.html", {"form": "sealed.form"}),
     **{
         f"sign-in-{problem}": (
             "sign_in.html",
-            {"form": "f", "username": "alice", "problem": problem, "retry_after": 30},
+            {
+                "form": "sealed.form",
+                "client_name": "Claude Code",
+                "username": "alice",
+                "problem": problem,
+                "retry_after": 30,
+            },
         )
         for problem in ("credentials", "throttled", "expired")
     },
@@ -241,33 +283,25 @@ PAGES: dict[str, tuple[str, dict[str, Any]]] = {
         "activity.html",
         {"account": ALICE, "sign_ins": [], "events": [], "labels": {}},
     ),
-    "password": ("password.html", {"account": ALICE, "form": "f"}),
-    "password-changed": ("password.html", {"account": ALICE, "form": "f", "done": True}),
+    "password": ("password.html", _password()),
+    "password-changed": ("password.html", _password(done=True)),
     **{
-        f"password-{problem}": (
-            "password.html",
-            {"account": ALICE, "form": "f", "problem": problem, "retry_after": 30},
+        f"password-{problem}": ("password.html", _password(problem=problem, retry_after=30))
+        for problem in (
+            "credentials",
+            "throttled",
+            "expired",
+            "different",
+            "unchanged",
+            "too_short",
+            "weak",
         )
-        for problem in ("credentials", "throttled", "expired", "unchanged", "too_short", "weak")
     },
     **{
         f"sign-in-{done}": ("sign_in.html", {"form": "f", "done": done})
         for done in ("signed_out", "signed_out_everywhere")
     },
-    **{
-        f"error-{kind}": (
-            "error.html",
-            {
-                "kind": kind,
-                "details": _ERROR_DETAILS.get(kind, {}),
-                "return_url": "http://localhost:51234/callback?error=invalid_scope&state=x"
-                if kind == "request_error"
-                else None,
-                "correlation_id": "01JDXJ6Q8W",
-            },
-        )
-        for kind in ERROR_KINDS
-    },
+    **{f"error-{kind}": ("error.html", _error(kind)) for kind in ERROR_KINDS},
 }
 
 

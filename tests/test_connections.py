@@ -13,11 +13,14 @@ from auth.clients import identity_of, label_of
 from auth.models import Identity
 from tests.clock import Clock
 from tests.kit import (
+    ISSUER,
     PASSWORD,
     REDIRECT_URI,
+    RESOURCE,
     World,
     authorization_request,
     new_settings,
+    password_change,
     redirected,
     serving,
 )
@@ -211,7 +214,12 @@ async def test_a_form_without_an_action_shows_the_page_again(world: World) -> No
 async def change_password(world: World, current: str, new: str) -> tuple[Any, Any]:
     browser = await world.signed_in()
     await browser.get("/oauth/password")
-    form = {"form": browser.form, "current_password": current, "new_password": new}
+    form = {
+        "form": browser.form,
+        "current_password": current,
+        "new_password": new,
+        "new_password_again": new,
+    }
     return browser, await browser.post("/oauth/password", form)
 
 
@@ -226,6 +234,16 @@ async def test_a_new_password_ends_everything_but_this_session(world: World) -> 
     assert await world.calls(tokens["access_token"]) == 401
     assert (await world.browser().sign_in()).status_code == 400
     assert (await world.browser().sign_in(password=NEW)).status_code == 303
+
+
+async def test_a_new_password_that_was_mistyped_once_is_refused(world: World) -> None:
+    browser = await world.signed_in()
+    await browser.get("/oauth/password")
+    form = password_change(PASSWORD, NEW) | {"new_password_again": NEW + "x"}
+    page = await browser.post("/oauth/password", {"form": browser.form} | form)
+    assert page.status_code == 400
+    assert "The two new passwords are not the same." in page.text
+    assert (await world.browser().sign_in()).status_code == 303
 
 
 @pytest.mark.parametrize(
@@ -253,7 +271,11 @@ async def test_the_username_is_no_password(clock: Clock) -> None:
         browser = world.browser()
         await browser.sign_in("administrator")
         await browser.get("/oauth/password")
-        form = {"current_password": PASSWORD, "new_password": "Administrator"}
+        form = {
+            "current_password": PASSWORD,
+            "new_password": "Administrator",
+            "new_password_again": "Administrator",
+        }
         page = await browser.post("/oauth/password", form | {"form": browser.form})
         assert page.status_code == 400
 
@@ -262,7 +284,7 @@ async def test_an_old_password_page_is_given_anew(world: World) -> None:
     browser = await world.signed_in()
     await browser.get("/oauth/password")
     world.clock.advance(600)
-    form = {"current_password": PASSWORD, "new_password": NEW}
+    form = password_change(PASSWORD, NEW)
     page = await browser.post("/oauth/password", form | {"form": browser.form})
     assert page.status_code == 400
     page = await browser.post("/oauth/password", form | {"form": browser.form})
@@ -301,5 +323,29 @@ async def test_the_home_page_shows_how_to_connect(world: World) -> None:
     assert "http://127.0.0.1:8000/mcp" in page.text
     assert "update_profile" in page.text
     assert "user:write" in page.text
-    page = await (await world.signed_in()).get("/")
+    assert "set-cookie" not in page.headers
+    assert re.search(r"get_user_data</code> <span[^>]*>user</span>", page.text)
+    browser = await world.signed_in()
+    page = await browser.get("/")
     assert "Administrator" in page.text
+    page = await browser.post("/oauth/sign-out", {"form": browser.form})
+    assert (await browser.get("/oauth/connections")).status_code == 303
+
+
+@pytest.mark.parametrize(
+    ("issuer", "is_possible"), [(ISSUER, False), ("https://mcp.example.com", True)]
+)
+async def test_the_home_page_tells_only_steps_that_can_work(
+    clock: Clock, issuer: str, *, is_possible: bool
+) -> None:
+    settings = new_settings(public_url=issuer if is_possible else None)
+    async with serving(clock, settings) as world:
+        page = await world.browser(issuer).get("/")
+    assert page.text.count("Not possible from this address") == (0 if is_possible else 2)
+    assert ("Add custom connector" in page.text) == is_possible
+
+
+async def test_an_app_that_is_not_known_is_told_with_the_commands_that_help(world: World) -> None:
+    page = await world.browser().get("/oauth/authorize", params={"client_id": "client_old"})
+    assert "claude mcp remove latchgate\nclaude mcp add --transport http latchgate " in page.text
+    assert RESOURCE in page.text

@@ -1,5 +1,7 @@
 """The consent page: what a person is shown, what their answer gives (OAuth 2.1 §4.1.1)."""
 
+import re
+from html import unescape
 from typing import Any
 
 import anyio
@@ -145,6 +147,45 @@ async def test_the_page_can_be_answered_for_ten_minutes(world: World) -> None:
     page = await browser.decide("allow")
     assert page.status_code == 400
     assert "location" not in page.headers
+    await browser.get(ask_again(page.text))
+    assert redirected(await browser.decide("allow"))["state"] == "a state"
+
+
+def ask_again(text: str) -> str:
+    """Where the button leads that asks the same question anew."""
+    found = re.search(r'<a class="button primary" href="([^"]+)">Ask me again', text)
+    assert found, text
+    return unescape(found[1])
+
+
+async def test_whoever_signed_in_anew_meanwhile_is_asked_anew(world: World) -> None:
+    client, browser = await world.register(), await world.signed_in()
+    await asked(world, browser, client)
+    form = browser.form
+    await browser.get("/oauth/connections")
+    await browser.post("/oauth/sign-out", {"form": browser.form})
+    browser.page = None
+    await browser.sign_in()
+    page = await browser.post("/oauth/consent", {"form": form, "decision": "allow"})
+    assert page.status_code == 403
+    assert "another website" not in page.text
+    await browser.get(ask_again(page.text))
+    assert redirected(await browser.decide("allow"))["state"] == "a state"
+
+
+async def test_a_page_from_before_signing_in_anew_changes_nothing(world: World) -> None:
+    """One with nothing waiting behind it, too."""
+    tokens, browser = await world.tokens(await world.register()), await world.signed_in()
+    await browser.get("/oauth/connections")
+    form = browser.form
+    await browser.post("/oauth/sign-out", {"form": form})
+    browser.page = None
+    await browser.sign_in()
+    page = await browser.post("/oauth/connections", {"form": form, "revoke_all": "yes"})
+    assert page.status_code == 403
+    assert "Your sign-in has changed meanwhile" in page.text
+    assert "Ask me again" not in page.text
+    assert await world.calls(tokens["access_token"]) == 200
 
 
 async def test_without_a_decision_the_question_is_asked_again(world: World) -> None:
@@ -160,8 +201,9 @@ async def test_whoever_signed_out_meanwhile_allows_nothing(world: World) -> None
     admin = (await world.store.list_accounts())[0]
     await world.store.revoke_sessions(admin.subject)
     page = await browser.decide("allow")
-    assert page.status_code == 400
+    assert page.status_code == 403
     assert "location" not in page.headers
+    assert "Your sign-in has changed meanwhile" in page.text
 
 
 @pytest.mark.parametrize("who", ["other browser", "other session"])
@@ -202,7 +244,7 @@ async def test_a_person_disabled_meanwhile_gives_no_code(world: World) -> None:
     await asked(world, browser, client)
     admin = (await world.store.list_accounts())[0]
     await world.store.disable_account(admin.subject, world.clock())
-    assert (await browser.decide("allow")).status_code == 400
+    assert (await browser.decide("allow")).status_code == 403
 
 
 SECRETIVE = {"token_endpoint_auth_method": "client_secret_post"}

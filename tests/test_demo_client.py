@@ -317,7 +317,7 @@ async def test_a_wrong_password_is_told_in_the_servers_words(world: World) -> No
 
     assert failed_in == 5
     assert "signing in as admin was refused" in story
-    assert "do not belong together" in story
+    assert "Wrong username or password" in story
 
 
 async def test_a_token_that_survives_its_revocation_is_a_failure(world: World) -> None:

@@ -1,6 +1,7 @@
 """What each page says, in which language, and what it allows a browser to do."""
 
 import re
+import sys
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -92,7 +93,7 @@ def test_a_page_of_a_person_to_whom_much_happened_is_small_and_fast_too(
         began = time.process_time()
         render(pages, template, f"ui_locales={language}", **context)
         took.append(time.process_time() - began)
-    assert min(took) < 0.005
+    assert min(took) < 0.005 or sys.gettrace()  # what measures coverage takes time, too
     assert len(page.body) + len(pages.stylesheet.content) < 25_000
 
 
@@ -220,6 +221,14 @@ async def test_a_chosen_language_stays_chosen(browser: httpx2.AsyncClient) -> No
     assert 'href="?state=a%26b&amp;ui_locales=en" lang="en"' in page.text
     posted = await browser.post("/pages/sign-in?ui_locales=zh-Hans")
     assert "hreflang" not in posted.text
+
+
+def test_the_recipe_of_the_client_in_question_comes_first(pages: Pages) -> None:
+    context = PAGES["error-expired_form"][1]
+    for client_name, first in (("Cursor", "Cursor"), ("Claude Code (x)", "Claude Code"), ("", "")):
+        details = {"client_name": client_name}
+        page = html(render(pages, "error.html", **context | {"details": details}))
+        assert re.findall(r"<dt translate=.no.>(.*?)</dt>", page)[0] == (first or "Claude Code")
 
 
 async def test_dates_and_durations_are_written_in_the_language(browser: httpx2.AsyncClient) -> None:

@@ -58,3 +58,10 @@ def test_a_server_of_any_name_has_one_that_can_be_typed(server_name: str, name: 
 def test_a_path_with_shell_characters_is_quoted() -> None:
     url = "https://h.example/$(id)/mcp"
     assert shlex.split(setup_snippets("x", url).inspector)[-1] == url
+
+
+def test_the_command_for_vs_code_is_one_word_in_every_shell() -> None:
+    url = "https://h.example/$(id)`id`!%PATH%/mcp"
+    command = setup_snippets("x", url).vscode_command
+    assert not set("'$`!%") & set(command)
+    assert json.loads(shlex.split(command)[-1])["url"] == url

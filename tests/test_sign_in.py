@@ -1,6 +1,8 @@
 """Signing in and out (OAuth 2.1 §3.1)."""
 
+import re
 from collections.abc import Collection
+from html import unescape
 from statistics import median
 from time import perf_counter
 from urllib.parse import urlencode
@@ -35,10 +37,39 @@ async def test_every_kind_of_wrong_is_answered_alike(
     page = await browser.sign_in(username, password)
     assert page.status_code == 400
     assert (await browser.get("/oauth/connections")).status_code == 303
-    assert "That username and password do not belong together" in page.text
+    assert "Wrong username or password" in page.text
     await browser.get("/oauth/sign-in")
     page = await browser.sign_in()
     assert page.status_code == 303
+
+
+async def test_a_page_shown_again_still_says_who_asks_and_can_change_its_language(
+    world: World,
+) -> None:
+    client = await world.register(client_name="Weather")
+    request = authorization_request(client, redirect_uri=None)
+    browser = world.browser()
+    await browser.get("/oauth/authorize", params=request)
+    page = await browser.sign_in(password="wrong")
+    assert "Weather</bdi> wants to use" in page.text
+    assert "form-action 'self' https://client.example;" in page.headers["content-security-policy"]
+    link = re.search(r'href="([^"]+)" lang="zh-Hans"', page.text)
+    assert link
+    page = await browser.get(unescape(link[1]))
+    assert page.status_code == 200
+    assert "登录" in page.text
+    assert "Weather" in page.text
+
+
+@pytest.mark.parametrize("path", ["/oauth/sign-in", "/oauth/password"])
+async def test_a_page_shown_again_by_itself_can_change_its_language(
+    world: World, path: str
+) -> None:
+    browser = await world.signed_in() if path == "/oauth/password" else world.browser()
+    await browser.get(path)
+    page = await browser.post(path, {"form": browser.form})
+    assert page.status_code == 400
+    assert f'href="{path}?ui_locales=zh-Hans" lang="zh-Hans"' in page.text
 
 
 async def test_username_and_case(world: World) -> None:
@@ -170,7 +201,7 @@ async def test_signing_out_everywhere_ends_every_session(world: World) -> None:
     first, second = await world.signed_in(), await world.signed_in()
     await first.get("/oauth/connections")
     page = await first.post("/oauth/sign-out", {"form": first.form, "everywhere": "yes"})
-    assert "signed out in every browser" in (await first.get(page.headers["location"])).text
+    assert "signed out everywhere" in (await first.get(page.headers["location"])).text
     assert (await second.get("/oauth/connections")).status_code == 303
 
 

@@ -167,13 +167,16 @@ async def test_a_span_is_a_child_of_the_callers(world: World, spans: list[Record
     [
         ("/oauth/token", "invalid_request", 400),
         ("/oauth/introspect", "invalid_request", 400),
-        ("/oauth/consent", "expired_form", 400),
+        ("/oauth/consent", "invalid_request", 400),
+        ("/oauth/consent?form", "forged_form", 403),
     ],
 )
 async def test_a_refusal_is_named_and_no_error_of_the_span(
     world: World, spans: list[Recorded], path: str, error: str, status: int
 ) -> None:
-    await world.http.post(path, headers={"Origin": str(world.http.base_url)})
+    path, _, field = path.partition("?")
+    form = {field: "x"} if field else None
+    await world.http.post(path, data=form, headers={"Origin": str(world.http.base_url)})
     (span,) = spans
     assert span.attributes["error.type"] == error
     assert span.attributes["http.response.status_code"] == status

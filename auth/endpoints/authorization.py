@@ -1,13 +1,11 @@
 """The authorization endpoint (OAuth 2.1 §3.1): sign in, consent, and back to the client."""
 
-from collections.abc import Mapping
-from urllib.parse import urlencode
-
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from auth import audit
 from auth.authorization_requests import (
+    AUTHORIZE_PATH,
     AuthorizationRequest,
     RedirectionEndpoint,
     find_redirection,
@@ -24,8 +22,6 @@ from auth.http import NO_STORE, asks_for_json, read_posted_form, read_query
 from auth.redirect_uris import redirect_destination
 from auth.server import AuthorizationServer
 from auth.sessions import SignedIn, find_signed_in
-
-AUTHORIZE_PATH = "/oauth/authorize"
 
 
 async def authorize(server: AuthorizationServer, request: Request) -> Response:
@@ -72,11 +68,6 @@ def tell_client(
         client_id=recognizable(redirection.client.client_id),
         client_name=redirection.client.client_name,
     )
-
-
-def authorize_path(parameters: Mapping[str, str]) -> str:
-    """The path and query that resume a request which waited in a form."""
-    return f"{AUTHORIZE_PATH}?{urlencode(parameters)}"
 
 
 def _ask_to_sign_in(

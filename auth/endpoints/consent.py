@@ -6,15 +6,15 @@ from starlette.responses import Response
 from auth import audit
 from auth.authorization_requests import (
     RedirectionEndpoint,
+    authorize_path,
     find_redirection,
     read_authorization_request,
     redirect,
     refuse,
 )
 from auth.consents import find_consent, give_code
-from auth.endpoints.authorization import authorize_path
 from auth.errors import AuthorizationError, PageError
-from auth.forms import OpenedForm, open_form, spend_form
+from auth.forms import OpenedForm, open_form, other_session, read_form, spend_form
 from auth.http import Form
 from auth.models import Account
 from auth.server import AuthorizationServer
@@ -25,13 +25,19 @@ async def consent(server: AuthorizationServer, request: Request) -> Response:
     """Allow: a code for what was ticked. Deny: `access_denied`. Each form answers once."""
     signed_in = await find_signed_in(server, request)
     if signed_in is None:
-        raise PageError("expired_form")
+        raise other_session(await read_form(server, request, "consent.html"))
     form = await open_form(server, request, "consent.html", signed_in=signed_in)
     decision = form.values.get("decision")
     if decision not in {"allow", "deny"}:
         return redirect(authorize_path(form.parameters))
     # The request as it was sealed, read again: the client may have been banned since.
     redirection = await find_redirection(server, request, Form.of(form.parameters.items()))
+    if form.is_expired:
+        raise PageError(
+            "expired_form",
+            again=authorize_path(form.parameters),
+            client_name=redirection.client.client_name,
+        )
     await spend_form(server, form)
     if decision == "deny":
         client, subject = redirection.client, signed_in.account.subject

@@ -17,6 +17,8 @@ from auth.password_attempts import begin_password_change
 from auth.server import AuthorizationServer
 from auth.sessions import SignedIn, find_signed_in
 
+PASSWORD_PATH = "/oauth/password"
+
 
 async def show_password(server: AuthorizationServer, request: Request) -> Response:
     """The form."""
@@ -60,6 +62,8 @@ async def _problem(
         return "expired"
     if not await _is_current(server, account, current):
         return "credentials"
+    if new != (form.values.get("new_password_again") or ""):
+        return "different"
     if new == current:
         return "unchanged"
     if len(new) < MIN_PASSWORD:
@@ -90,6 +94,7 @@ def _page(
         "password.html",
         status,
         signed_in=signed_in,
+        got_at=PASSWORD_PATH,
         minimum_length=MIN_PASSWORD,
         **outcome,
     )

@@ -9,11 +9,10 @@ from starlette.responses import JSONResponse, Response
 
 from auth import audit
 from auth.accounts import MAX_PASSWORD, MAX_USERNAME, sign_in
-from auth.authorization_requests import redirect
-from auth.endpoints.authorization import authorize_path
+from auth.authorization_requests import authorize_path, find_redirection, redirect
 from auth.errors import TooManyRequests
 from auth.forms import OpenedForm, open_form, render_form
-from auth.http import NO_STORE, asks_for_json
+from auth.http import NO_STORE, Form, asks_for_json
 from auth.models import Account
 from auth.pages import page_path
 from auth.password_attempts import begin_attempt, remember_device
@@ -41,7 +40,7 @@ async def post_sign_in(server: AuthorizationServer, request: Request) -> Respons
     form = await open_form(server, request, "sign_in.html")
     username = form.values.get("username") or ""
     if form.is_expired:
-        return _again(server, request, form, username, "expired")
+        return await _again(server, request, form, username, "expired")
     try:
         account = await _check(server, request, username, form.values.get("password") or "")
     except TooManyRequests as error:
@@ -51,7 +50,7 @@ async def post_sign_in(server: AuthorizationServer, request: Request) -> Respons
     )
     if account is None or not await _start(server, request, response, account):
         reason = "wrong username or password"
-        again = _again(server, request, form, username, "credentials")
+        again = await _again(server, request, form, username, "credentials")
         return _note_failure(server, request, again, username, "sign_in_failed", reason)
     remember_device(server, request, response, username)
     await server.store.record_sign_in(account.subject, server.now())
@@ -95,7 +94,7 @@ async def _wait(
     if asks_for_json(request):
         await audit.record(server, request, "sign_in_throttled", reason=reason)
         raise error
-    response = _again(
+    response = await _again(
         server,
         request,
         form,
@@ -141,7 +140,7 @@ async def _was_noted(server: AuthorizationServer, subject: str, kind: audit.Kind
     return any(event.kind == kind and event.at > since for event in events)
 
 
-def _again(
+async def _again(
     server: AuthorizationServer,
     request: Request,
     form: OpenedForm,
@@ -154,13 +153,19 @@ def _again(
     if asks_for_json(request):
         body = {"error": "access_denied", "error_description": "the sign-in was refused"}
         return JSONResponse(body, 400, NO_STORE)
+    if form.parameters:
+        waiting = await find_redirection(server, request, Form.of(form.parameters.items()))
+        details |= {
+            "client_name": waiting.client.client_name,
+            "redirect_uri": waiting.redirect_uri,
+        }
     return render_form(
         server,
         request,
         "sign_in.html",
         status,
+        got_at=authorize_path(form.parameters) if form.parameters else SIGN_IN_PATH,
         parameters=form.parameters,
-        redirect_uri=form.parameters.get("redirect_uri"),
         username=username,
         problem=problem,
         **details,

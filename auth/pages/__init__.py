@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from functools import cache, partial
 from hashlib import sha256
 from pathlib import Path
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from babel.support import NullTranslations
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -78,10 +78,14 @@ class Pages:
         status: int = 200,
         *,
         redirect_uri: str | None = None,
+        got_at: str | None = None,
         headers: Mapping[str, str] | None = None,
         **context: object,
     ) -> Response:
-        """A page in the person's language; its form may lead to `redirect_uri` in the end."""
+        """A page in the person's language; its form may lead to `redirect_uri` in the end.
+
+        `got_at`: where what answers a posted form can be got, so that the language can be changed.
+        """
         ui_locales = request.query_params.get("ui_locales", "")
         language = self._languages.choose(ui_locales, request.headers.get("accept-language", ""))
         origin = self._settings.origins.select(request.headers.get("host", ""))
@@ -90,7 +94,7 @@ class Pages:
             .get_template(template)
             .render(
                 language=language,
-                other_languages=self._other_languages(request, language),
+                other_languages=self._other_languages(request, language, got_at),
                 here=partial(page_path, request),
                 host=origin.host if origin else None,
                 now=int(self._clock()),
@@ -115,15 +119,20 @@ class Pages:
             },
         )
 
-    def _other_languages(self, request: Request, current: Language) -> list[tuple[Language, str]]:
+    def _other_languages(
+        self, request: Request, current: Language, got_at: str | None
+    ) -> list[tuple[Language, str]]:
         """Links to this page in the other languages; only what was got can be got again."""
-        if request.method not in {"GET", "HEAD"}:
+        if request.method in {"GET", "HEAD"}:
+            path, query = "", request.scope["query_string"].decode("latin-1")
+        elif got_at is not None:
+            path, _, query = got_at.partition("?")
+        else:
             return []
-        query = request.scope["query_string"].decode("latin-1")
         if "ui_locales" in query:
-            pairs = request.query_params.multi_items()
+            pairs = parse_qsl(query, keep_blank_values=True)
             query = urlencode([pair for pair in pairs if pair[0] != "ui_locales"])
-        before = f"?{query}&" if query else "?"
+        before = f"{path}?{query}&" if query else f"{path}?"
         return [
             (language, f"{before}ui_locales={language.tag}")
             for language in self._languages
@@ -151,8 +160,6 @@ def environment(language: Language | None = None) -> Environment:
     gettext = _remembering(translations)
     environment.globals |= {"_": gettext, "gettext": gettext}
     environment.filters |= {"as_name": as_name, "host_of": host_of, "iso": _iso}
-    if language:
-        environment.filters["moment"] = language.moment
     return environment
 
 
@@ -211,8 +218,6 @@ def host_of(url: str | None) -> str | None:
 
 def _iso(at: int) -> str:
     return f"{datetime.fromtimestamp(at, UTC).replace(tzinfo=None).isoformat()}Z"
-
-
 
 
 def _stylesheet(settings: Settings) -> Asset:

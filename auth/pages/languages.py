@@ -24,6 +24,7 @@ from babel.support import NullTranslations, Translations
 _ENTRY = re.compile(r"\s*([A-Za-z0-9-]+)\s*(?:;\s*q=([01](?:\.[0-9]{0,3})?)\s*)?")
 _MOST_ENTRIES = 20
 _DAY = 86_400
+_THOUSAND = 1000
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ class Language:
 
     def number(self, count: int) -> str:
         """A whole number, its thousands set apart."""
-        return format_decimal(count, locale=self.locale)
+        return format_decimal(count, locale=self.locale) if count >= _THOUSAND else str(count)
 
     def _counted(self, seconds: int, unit: Literal["second", "day"]) -> str:
         """A duration in this unit and in no greater one."""

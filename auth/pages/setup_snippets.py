@@ -12,6 +12,7 @@ from urllib.parse import quote, urlencode
 class SetupSnippets:
     """Commands, deep links and JSON for one MCP URL; the words around them are in the templates."""
 
+    name: str
     resource: str
     claude_code: str
     cursor_link: str
@@ -29,18 +30,28 @@ def setup_snippets(server_name: str, resource: str) -> SetupSnippets:
     vscode = _compact({"name": name, "type": "http", "url": resource})
     cursor = b64encode(_compact({"url": resource}).encode()).decode()
     return SetupSnippets(
+        name=name,
         resource=resource,
         claude_code=f"claude mcp add --transport http {name} {url}",
         cursor_link="cursor://anysphere.cursor-deeplink/mcp/install?"
         + urlencode({"name": name, "config": cursor}),
         cursor_json=_indented({"mcpServers": {name: {"url": resource}}}),
         vscode_link="vscode:mcp/install?" + quote(vscode, safe=""),
-        vscode_command=f"code --add-mcp {shlex.quote(vscode)}",
+        vscode_command=f"code --add-mcp {_quoted(vscode)}",
         inspector=f"npx @modelcontextprotocol/inspector --transport http --server-url {url}",
         mcp_remote_json=_indented(
             {"mcpServers": {name: {"command": "npx", "args": ["-y", "mcp-remote", resource]}}}
         ),
     )
+
+
+def _quoted(value: str) -> str:
+    r"""JSON as one word of a command line, of Windows' cmd too, which knows double quotes only.
+
+    What means something within them in a shell or in cmd is spelt \\u….
+    """
+    spelt = re.sub(r"[$`!%]", lambda found: f"\\u{ord(found[0]):04x}", value)
+    return '"' + spelt.replace('"', r"\"") + '"'
 
 
 def _compact(value: dict[str, str]) -> str:

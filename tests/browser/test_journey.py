@@ -94,7 +94,7 @@ async def test_a_wrong_password_is_told_and_can_be_put_right(site: Site, person:
     await person.page.goto(site.asking(client))
     await person.sign_in("wrong")
     alert = person.page.get_by_role("alert")
-    assert "do not belong together" in await alert.inner_text()
+    assert "Wrong username or password" in await alert.inner_text()
     assert await person.page.get_by_label("Username").input_value() == "admin"
     assert not await person.page.get_by_label("Password").input_value()
     await person.sign_in()

@@ -55,7 +55,12 @@ async def journey(world: World) -> dict[str, str]:
     await world.refresh(client, again["refresh_token"])
     await browser.get("/oauth/password")
     forms.append(browser.form)
-    change = {"form": browser.form, "current_password": WRONG, "new_password": PASSWORD + "!"}
+    change = {
+        "form": browser.form,
+        "current_password": WRONG,
+        "new_password": PASSWORD + "!",
+        "new_password_again": PASSWORD + "!",
+    }
     await browser.post("/oauth/password", change)
     await browser.get("/oauth/connections", params={"password": WRONG})
     forms.append(browser.form)

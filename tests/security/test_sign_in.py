@@ -85,7 +85,12 @@ async def test_a_new_password_ends_what_the_old_one_began(world: World) -> None:
     tokens = await world.tokens(client)
     thief, person = await world.signed_in(), await world.signed_in()
     await person.get("/oauth/password")
-    form = {"form": person.form, "current_password": PASSWORD, "new_password": LONG}
+    form = {
+        "form": person.form,
+        "current_password": PASSWORD,
+        "new_password": LONG,
+        "new_password_again": LONG,
+    }
     await person.post("/oauth/password", form)
     assert await world.calls(tokens["access_token"]) == 401
     assert (await world.refresh(client, tokens["refresh_token"])).status_code == 400
@@ -100,7 +105,12 @@ async def test_a_password_that_everybody_tries_first_cannot_be_chosen(
     """Without it the limits give an attacker enough guesses."""
     browser = await world.signed_in()
     await browser.get("/oauth/password")
-    form = {"form": browser.form, "current_password": PASSWORD, "new_password": password}
+    form = {
+        "form": browser.form,
+        "current_password": PASSWORD,
+        "new_password": password,
+        "new_password_again": password,
+    }
     assert (await browser.post("/oauth/password", form)).status_code == 400
     assert (await world.browser().sign_in()).status_code == 303
 
