@@ -26,11 +26,18 @@ SHOWN = (
     "consent-computer",
     "consent-app",
     "connections",
+    "activity",
     "password",
     "error-unknown_client",
     "error-expired_form",
     "error-request_error",
+    "error-forged_form",
+    "error-spent_form",
+    "error-not_found",
+    "error-throttled",
 )
+OPENED = ("home", "consent-computer")
+"""Those of which there is a second picture, with everything unfolded."""
 SIZES = {"desktop": (1024, 640), "phone": (390, 700)}
 THEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 LANGUAGES = {"en": "en", "zh": "zh-Hans"}
@@ -58,8 +65,11 @@ async def _photograph(
     ) as context:
         page = await context.new_page()
         devtools = await context.new_cdp_session(page)
-        for name in SHOWN:
-            await page.goto(f"https://{HOST}/pages/{name}?ui_locales={LANGUAGES[language]}")
+        for name in (*SHOWN, *(f"{name}-open" for name in OPENED)):
+            path = f"/pages/{name.removesuffix('-open')}"
+            await page.goto(f"https://{HOST}{path}?ui_locales={LANGUAGES[language]}")
+            if name.endswith("-open"):
+                await page.evaluate(UNFOLD)
             # A third of the same picture as a PNG, which is all that Playwright itself would make.
             picture = await devtools.send(
                 "Page.captureScreenshot",
@@ -70,6 +80,7 @@ async def _photograph(
             file.write_bytes(base64.b64decode(picture["data"]))
 
 
+UNFOLD = "for (const details of document.querySelectorAll('details')) details.open = true"
 WHOLE_PAGE = """() => {
     const {clientWidth, scrollHeight} = document.documentElement;
     return {x: 0, y: 0, width: clientWidth, height: scrollHeight, scale: 1};

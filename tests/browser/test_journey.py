@@ -138,6 +138,20 @@ async def test_a_consent_page_that_stood_open_too_long_says_how_to_start_again(
     await person.press("Allow")
     assert await person.reads("This page stood open too long")
     assert await person.reads("choose this server, then Authenticate.")
+    await person.page.get_by_role("link", name="Ask me again").click()
+    assert (await person.answer("Allow", REDIRECT_URI))["state"] == "a state"
+
+
+async def test_a_click_selects_the_address_and_so_does_the_keyboard_reach_it(
+    site: Site, person: Person
+) -> None:
+    await person.page.goto(f"{site.origin}/")
+    address = person.page.get_by_role("group", name="Address to give to your app")
+    await address.click()
+    assert await person.page.evaluate("getSelection().toString().trim()") == f"{site.origin}/mcp"
+    await tab_to(person.page, "Sign in")
+    await person.page.keyboard.press("Shift+Tab")
+    assert await address.evaluate("element => element === document.activeElement")
 
 
 async def test_an_answer_counts_once(site: Site, person: Person) -> None:
