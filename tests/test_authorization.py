@@ -1,6 +1,7 @@
 """The authorization endpoint: what it asks, what it refuses, and whom it tells (OAuth 2.1 §4.1)."""
 
 import logging
+import re
 from urllib.parse import urlsplit
 
 import pytest
@@ -358,3 +359,14 @@ async def test_a_malformed_query_is_an_error_and_no_crash(world: World) -> None:
     page = await world.browser().get("/oauth/authorize?client_id=%ff")
     assert page.status_code == 400
     assert "<h1>" in page.text
+
+
+@pytest.mark.parametrize(("changes", "error"), BAD_REQUESTS)
+async def test_a_person_reads_what_is_wrong_in_their_language(
+    world: World, changes: dict[str, str | None], error: str
+) -> None:
+    request = authorization_request(await world.register(), ui_locales="zh", **changes)
+    page = await world.browser().get("/oauth/authorize", params=request)
+    reason = re.search(r"<dt>原因</dt><dd>(.*?)</dd>", page.text)
+    assert reason, page.text
+    assert error in page.text
