@@ -96,7 +96,6 @@ _EVENTS = [
             ("sign_in_failed", None),
             ("password_changed", None),
             ("consent_denied", a_client(Identity.SELF_DECLARED).client_id),
-            ("unheard_of", None),
         )
     )
 ]
