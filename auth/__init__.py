@@ -11,6 +11,7 @@ endpoints/token.py           OAuth 2.1 §3.2      the token endpoint
 endpoints/introspection.py   RFC 7662
 endpoints/revocation.py      RFC 7009
 endpoints/connections.py     what a person has allowed, to be narrowed or taken back
+endpoints/activity.py        what happened lately in a person's name
 endpoints/password.py        a person's own password
 endpoints/home.py            the page for people
 endpoints/openapi.py         OpenAPI 3.1         all of these, described

@@ -183,7 +183,9 @@ _ERROR_CONTEXT: dict[str, dict[str, Any]] = {
         },
         "return_url": "http://localhost:51234/callback?error=invalid_scope&state=x",
     },
-    "invalid_redirect_uri": {"details": {"client_name": "Claude Code"}},
+    "invalid_redirect_uri": {
+        "details": {"client_name": "Claude Code", "redirect_uri": "https://evil.example/callback"}
+    },
     "missing_redirect_uri": {"details": {"client_name": "Claude Code"}},
     "expired_form": {"details": {"client_name": "Claude Code (latchgate)"}, "again": _AGAIN},
     "other_session": {"again": _AGAIN},

@@ -5,9 +5,9 @@ from starlette.responses import JSONResponse, Response
 
 from auth import audit
 from auth.authorization_requests import (
-    AUTHORIZE_PATH,
     AuthorizationRequest,
     RedirectionEndpoint,
+    authorize_path,
     find_redirection,
     read_authorization_request,
     recognizable,
