@@ -106,14 +106,18 @@ DEFENCES: tuple[tuple[str, Target, str, str, str], ...] = (
         "security/test_authorize.py::test_the_issuer_is_in_every_answer_once",
     ),
     (
-        "a form is bound to browser and session",
+        "a form is bound to its session",
         forms.open_form,
-        'if not is_same(payload["b"], _binding(browser, signed_in)):',
+        "if not is_same(form.session, _session(signed_in)):",
         "if False:",
-        (
-            "security/test_authorize.py::"
-            "test_a_link_that_a_stranger_began_does_not_end_in_another_browser"
-        ),
+        "test_consent.py::test_a_form_of_another_browser_or_session_allows_nothing",
+    ),
+    (
+        "a form is bound to its browser",
+        forms.read_form,
+        'not is_same(payload["b"], digest(browser).hex())',
+        "False",
+        "test_sign_in.py::test_a_form_of_another_browser_signs_nobody_in",
     ),
     (
         "forms of other sites are refused",
