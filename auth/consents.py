@@ -10,6 +10,7 @@ from auth.errors import AuthorizationError
 from auth.models import Account, Client, Code, Grant, Identity
 from auth.redirect_uris import redirect_destination
 from auth.server import AuthorizationServer
+from auth.sessions import SignedIn
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,19 +102,20 @@ def choice(server: AuthorizationServer, scope: str, *, is_held: bool) -> ScopeCh
 
 async def give_code(
     server: AuthorizationServer,
-    account: Account,
+    signed_in: SignedIn,
     asked: AuthorizationRequest,
     scopes: tuple[str, ...],
 ) -> tuple[str, Grant]:
     """A grant of these scopes and the code that leads to it (OAuth 2.1 §4.1.2).
 
-    Raises AuthorizationError if the person was disabled or the client banned a moment ago.
+    Raises AuthorizationError if the session ended, the person was disabled or the client banned a
+    moment ago.
     """
     code, now, settings = tokens.new_code(), server.now(), server.settings
     handle = tokens.new_handle(server.keys, code)
     grant = Grant(
         grant_id=tokens.grant_id_of(handle),
-        subject=account.subject,
+        subject=signed_in.account.subject,
         client_id=asked.client.client_id,
         client_name=asked.client.client_name,
         redirect_uri=asked.redirection.redirect_uri,
@@ -131,6 +133,8 @@ async def give_code(
         code_challenge=asked.code_challenge,
         expires_at=now + settings.code_ttl,
     )
-    if not await server.store.add_grant(grant, issued):
-        raise AuthorizationError("access_denied", "the account or the client was shut out")
+    if not await server.store.add_grant(grant, issued, signed_in.session.digest):
+        raise AuthorizationError(
+            "access_denied", "the account or the client was shut out, or the session ended"
+        )
     return code, grant

@@ -46,12 +46,14 @@ async def start_session(
 ) -> bool:
     """Sign a person in: a new session, never one that the browser brought along (fixation).
 
-    False if the person was disabled a moment ago.
+    `account` is as its password was verified: False if that was changed or the person disabled
+    a moment ago.
     """
     secret, now, settings = new_secret(), server.now(), server.settings
     ttl = min(settings.session_ttl, settings.session_max_ttl)
     if not await server.store.add_session(
-        Session(digest(secret), account.subject, signed_in_at=now, expires_at=now + ttl)
+        Session(digest(secret), account.subject, signed_in_at=now, expires_at=now + ttl),
+        verified=account.password_hash,
     ):
         return False
     origin = server.origin(request)

@@ -18,10 +18,12 @@ from auth.app import create_server
 from auth.authorization_requests import AuthorizationRequest, RedirectionEndpoint
 from auth.clients import open_client_id, seal_client, secret_of
 from auth.consents import give_code
+from auth.credentials import digest, new_secret
 from auth.failures import exception_handlers
-from auth.models import Client, Grant, Identity
+from auth.models import Client, Grant, Identity, Session
 from auth.pkce import challenge_of
 from auth.routes import routes
+from auth.sessions import SignedIn
 from auth.store import Store
 from auth.store.memory import MemoryStore
 from auth.store.sqlite import SqliteStore
@@ -211,7 +213,16 @@ class DrivenServer:
         asked = AuthorizationRequest(
             {}, redirection, scopes, RESOURCE, challenge_of(VERIFIER), frozenset()
         )
-        return self.run(give_code(self._server, new_account(person), asked, scopes))
+
+        async def consent() -> tuple[str, Grant]:
+            account = await self.store.find_account(person)
+            assert account is not None
+            now = self._server.now()
+            session = Session(digest(new_secret()), person, now, now + 60)
+            await self.store.add_session(session, account.password_hash)
+            return await give_code(self._server, SignedIn(session, account), asked, scopes)
+
+        return self.run(consent())
 
 
 def new_client(name: str, method: str) -> Client:

@@ -16,12 +16,15 @@ GRACE = 120
 CLIENT = "client_eyJuIjoiQ2xhdWRlIn0.c2VhbA"
 GRANTED_UNTIL = NOW + REFRESH_TTL
 
+VERIFIED = "$argon2id$1"
+"""The hash of everybody's password."""
+
 
 def new_account(subject: str = "ada", **changes: Any) -> Account:
     account = Account(
         subject=subject,
         username=subject,
-        password_hash="$argon2id$1",
+        password_hash=VERIFIED,
         name=subject.title(),
         email=f"{subject}@example.com",
         roles=("user",),

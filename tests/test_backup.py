@@ -11,6 +11,7 @@ from tests.store_backends import opened
 from tests.store_records import (
     GRANTED_UNTIL,
     NOW,
+    VERIFIED,
     add_exchanged,
     add_pending,
     add_people,
@@ -33,7 +34,7 @@ async def test_what_ended_after_the_backup_does_not_live_again(tmp_path: Path) -
     path, backup = tmp_path / "store.db", tmp_path / "backup.db"
     async with opened(SqliteStore(str(path))) as store:
         await add_people(store, "ada")
-        await store.add_session(new_session())
+        await store.add_session(new_session(), VERIFIED)
         pending, exchanged = await add_pending(store, "pending"), await add_exchanged(store)
         with closing(sqlite3.connect(path)) as program:
             program.execute("VACUUM INTO ?", (str(backup),))

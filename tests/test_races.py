@@ -3,21 +3,32 @@
 import json
 import runpy
 import sys
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
 
+from auth.accounts import Passwords
 from auth.app import create_server, running
 from auth.models import Account, Session, Use
-from auth.store import StoreUnavailable
+from auth.store import Store, StoreUnavailable
 from auth.store.memory import MemoryStore
 from combined_app import StoredPeople
 from resource_server.people import ProfileUnchanged
 from tests.clock import Clock
-from tests.kit import error_of, new_settings, serving
+from tests.kit import (
+    PASSWORD,
+    authorization_request,
+    error_of,
+    new_settings,
+    redirected,
+    serving,
+)
 from tests.test_known_clients import DOCUMENT
+
+Act = Callable[[Store, Account], Awaitable[None]]
+NEW_PASSWORD = "a wholly new password"
 
 
 class Forgetful(MemoryStore):
@@ -28,8 +39,8 @@ class Forgetful(MemoryStore):
     async def find_account(self, subject: str) -> Account | None:
         return None if self.has_forgotten else await super().find_account(subject)
 
-    async def add_session(self, session: Session) -> bool:
-        return not self.has_forgotten and await super().add_session(session)
+    async def add_session(self, session: Session, verified: str) -> bool:
+        return not self.has_forgotten and await super().add_session(session, verified)
 
 
 async def test_a_session_whose_person_is_gone_is_no_session(clock: Clock) -> None:
@@ -46,6 +57,96 @@ async def test_who_is_disabled_while_signing_in_is_not_signed_in(clock: Clock) -
         store.has_forgotten = True
         page = await world.browser().sign_in()
         assert page.status_code == 400
+
+
+class Meanwhile(MemoryStore):
+    """A store in which something happens once somebody has been looked up."""
+
+    act: Act | None = None
+
+    async def find_account_by_username(self, username: str) -> Account | None:
+        account = await super().find_account_by_username(username)
+        await self._act()
+        return account
+
+    async def find_account(self, subject: str) -> Account | None:
+        account = await super().find_account(subject)
+        await self._act()
+        return account
+
+    async def _act(self) -> None:
+        act, self.act = self.act, None
+        if act is not None:
+            await act(self, (await self.list_accounts())[0])
+
+
+async def set_password(store: Store, account: Account) -> None:
+    """The operator gives the person another password."""
+    hashed = await Passwords(8, 1).hash(NEW_PASSWORD)
+    assert await store.change_password(account.subject, hashed, account.created_at)
+
+
+async def shut_out_and_let_in(store: Store, account: Account) -> None:
+    """The operator ends what the person has."""
+    assert await store.disable_account(account.subject, account.created_at)
+    assert await store.enable_account(account.subject)
+
+
+async def sign_out_everywhere(store: Store, account: Account) -> None:
+    """The person signs out of every browser, from another one."""
+    await store.revoke_sessions(account.subject)
+
+
+async def test_the_old_password_gives_no_session_that_outlives_it(clock: Clock) -> None:
+    store = Meanwhile()
+    async with serving(clock, store=store) as world:
+        browser = world.browser()
+        await browser.get("/oauth/sign-in")
+        store.act = set_password
+        assert (await browser.sign_in()).status_code == 400
+        assert (await browser.get("/oauth/connections")).status_code == 303
+        assert (await world.browser().sign_in(password=NEW_PASSWORD)).status_code == 303
+
+
+@pytest.mark.parametrize("act", [set_password, shut_out_and_let_in, sign_out_everywhere])
+async def test_a_consent_does_not_outlive_the_session_in_which_it_was_given(
+    clock: Clock, act: Act
+) -> None:
+    store = Meanwhile()
+    async with serving(clock, store=store) as world:
+        client, browser = await world.register(), await world.signed_in()
+        await browser.get("/oauth/authorize", params=authorization_request(client))
+        store.act = act
+        assert redirected(await browser.decide("allow", "user"))["error"] == "access_denied"
+
+
+async def test_a_person_does_not_overwrite_the_password_that_the_operator_just_set(
+    clock: Clock,
+) -> None:
+    store = Meanwhile()
+    async with serving(clock, store=store) as world:
+        browser = await world.signed_in()
+        await browser.get("/oauth/password")
+        form = {"current_password": PASSWORD, "new_password": "a password of the thief's"}
+        store.act = set_password
+        page = await browser.post("/oauth/password", form | {"form": browser.form})
+        assert page.status_code == 400
+        assert (await world.browser().sign_in(password=NEW_PASSWORD)).status_code == 303
+
+
+async def test_of_two_who_sign_in_while_the_hash_is_renewed_both_do(clock: Clock) -> None:
+    store = Meanwhile()
+    async with serving(clock, store=store) as world:
+        weak = world.settings.model_copy(update={"password_iterations": 2})
+    async with serving(clock, weak, store) as world:
+
+        async def sign_in_elsewhere(*_: object) -> None:
+            assert (await world.browser().sign_in()).status_code == 303
+
+        browser = world.browser()
+        await browser.get("/oauth/sign-in")
+        store.act = sign_in_elsewhere
+        assert (await browser.sign_in()).status_code == 303
 
 
 async def test_a_person_removed_while_changing_their_profile_is_told_so(clock: Clock) -> None:

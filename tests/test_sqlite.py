@@ -22,6 +22,7 @@ from tests.store_records import (
     GRACE,
     GRANTED_UNTIL,
     NOW,
+    VERIFIED,
     add_exchanged,
     add_pending,
     add_people,
@@ -71,7 +72,7 @@ async def test_every_kind_of_record_outlives_a_restart(path: Path) -> None:
     use = Use("exchanged", calls=3, day=20_833, calls_on_day=2, last_used_at=NOW)
     async with opened(SqliteStore(str(path))) as store:
         assert await store.add_account(ada)
-        assert await store.add_session(new_session())
+        assert await store.add_session(new_session(), VERIFIED)
         pending = await add_pending(store, "pending")
         exchanged = await add_exchanged(store, "exchanged")
         await store.revoke_grant((await add_exchanged(store, "revoked")).grant_id, NOW)

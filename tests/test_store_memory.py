@@ -18,6 +18,7 @@ from tests.store_records import (
     GRACE,
     GRANTED_UNTIL,
     NOW,
+    VERIFIED,
     add_exchanged,
     add_pending,
     add_people,
@@ -154,7 +155,7 @@ async def test_who_signs_in_too_often_ends_their_own_oldest_session() -> None:
     bobs = new_session("bob's", "bob")
     sessions = [new_session(f"session {n}") for n in range(3)]
     for session in (bobs, *sessions):
-        assert await store.add_session(session)
+        assert await store.add_session(session, VERIFIED)
     assert await store.find_session(bobs.digest, NOW) == bobs
     found = [await store.find_session(session.digest, NOW) for session in sessions]
     assert found == [None, *sessions[1:]]
@@ -163,8 +164,8 @@ async def test_who_signs_in_too_often_ends_their_own_oldest_session() -> None:
 async def test_the_only_session_somebody_may_have_is_their_newest() -> None:
     store = await small_store(sessions_each=1)
     old, new = new_session("old"), new_session("new")
-    await store.add_session(old)
-    await store.add_session(new)
+    await store.add_session(old, VERIFIED)
+    await store.add_session(new, VERIFIED)
     assert await store.find_session(old.digest, NOW) is None
     assert await store.find_session(new.digest, NOW) == new
     await store.revoke_sessions("ada")
@@ -225,7 +226,7 @@ async def fill(store: MemoryStore, number: int) -> None:
         await store.add_grant(new, code)
         await store.consume_code(code.digest, access_token, GRANTED_UNTIL + later, NOW)
         await store.add_session(
-            replace(session, digest=digest(name), expires_at=session.expires_at + later)
+            replace(session, digest=digest(name), expires_at=session.expires_at + later), VERIFIED
         )
         await store.spend(digest(name), NOW + 600, NOW)
 

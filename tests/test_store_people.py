@@ -1,6 +1,7 @@
 """The contract of every store: people."""
 
 from asyncio import gather
+from collections.abc import Awaitable
 from dataclasses import replace
 
 import pytest
@@ -9,6 +10,7 @@ from auth.credentials import digest
 from auth.store import Store
 from tests.store_records import (
     NOW,
+    VERIFIED,
     add_exchanged,
     add_pending,
     add_people,
@@ -108,7 +110,7 @@ async def test_a_new_password_ends_sessions_but_the_kept_one_and_all_grants(stor
     await add_people(store, "ada", "bob")
     kept, ended = new_session("kept"), new_session("ended")
     for session in (kept, ended, new_session("bob's", "bob")):
-        await store.add_session(session)
+        await store.add_session(session, VERIFIED)
     grants = [await add_exchanged(store, "one"), await add_exchanged(store, "two")]
     pending = await add_pending(store, "pending")
     bobs = await add_exchanged(store, "bob's", "bob")
@@ -128,7 +130,7 @@ async def test_a_new_password_ends_sessions_but_the_kept_one_and_all_grants(stor
 
 async def test_a_new_password_with_no_session_to_keep_ends_every_session(store: Store) -> None:
     await add_people(store, "ada")
-    await store.add_session(new_session())
+    await store.add_session(new_session(), VERIFIED)
     assert await store.change_password("ada", "$argon2id$2", NOW)
     assert await store.find_session(digest("session"), NOW) is None
 
@@ -136,8 +138,8 @@ async def test_a_new_password_with_no_session_to_keep_ends_every_session(store: 
 async def test_to_keep_somebody_elses_session_keeps_none(store: Store) -> None:
     await add_people(store, "ada", "bob")
     bobs = new_session("bob's", "bob")
-    await store.add_session(new_session())
-    await store.add_session(bobs)
+    await store.add_session(new_session(), VERIFIED)
+    await store.add_session(bobs, VERIFIED)
     assert await store.change_password("ada", "$argon2id$2", NOW, keep_session=bobs.digest)
     assert await store.find_session(digest("session"), NOW) is None
     assert await store.find_session(bobs.digest, NOW) == bobs
@@ -151,7 +153,7 @@ async def test_nobody_has_no_password(store: Store) -> None:
 
 async def test_a_password_hashed_anew_ends_nothing(store: Store) -> None:
     await add_people(store, "ada")
-    await store.add_session(new_session())
+    await store.add_session(new_session(), VERIFIED)
     grant = await add_exchanged(store)
     assert await store.replace_password_hash("ada", "$argon2id$1", "$argon2id$2")
     assert await store.find_account("ada") == new_account(password_hash="$argon2id$2")
@@ -179,8 +181,8 @@ async def test_of_many_who_hash_a_password_anew_at_once_one_does(store: Store) -
 
 async def test_a_disabled_person_loses_sessions_and_grants(store: Store) -> None:
     await add_people(store, "ada", "bob")
-    await store.add_session(new_session())
-    await store.add_session(new_session("bob's", "bob"))
+    await store.add_session(new_session(), VERIFIED)
+    await store.add_session(new_session("bob's", "bob"), VERIFIED)
     grant = await add_exchanged(store)
     pending = await add_pending(store, "pending")
     bobs = await add_exchanged(store, "bob's", "bob")
@@ -203,7 +205,7 @@ async def test_a_disabled_person_gets_no_session_and_no_grant(store: Store) -> N
     await add_people(store, "ada")
     await store.disable_account("ada", NOW)
     grant = new_grant()
-    assert not await store.add_session(new_session())
+    assert not await store.add_session(new_session(), VERIFIED)
     assert not await store.add_grant(grant, new_code(grant))
     assert await store.find_session(digest("session"), NOW) is None
     assert await store.find_grant("grant", NOW) is None
@@ -212,7 +214,7 @@ async def test_a_disabled_person_gets_no_session_and_no_grant(store: Store) -> N
 
 async def test_what_ended_stays_ended_when_a_person_is_enabled_again(store: Store) -> None:
     await add_people(store, "ada")
-    await store.add_session(new_session())
+    await store.add_session(new_session(), VERIFIED)
     grant = await add_exchanged(store)
     await store.disable_account("ada", NOW)
     assert await store.enable_account("ada")
@@ -225,7 +227,7 @@ async def test_an_enabled_person_can_sign_in_and_consent_again(store: Store) -> 
     await add_people(store, "ada")
     await store.disable_account("ada", NOW)
     await store.enable_account("ada")
-    assert await store.add_session(new_session())
+    assert await store.add_session(new_session(), VERIFIED)
     assert await is_alive(store, await add_exchanged(store))
 
 
@@ -237,7 +239,7 @@ async def test_nobody_can_be_disabled_enabled_or_removed(store: Store) -> None:
 
 async def test_a_removed_person_loses_everything(store: Store) -> None:
     await add_people(store, "ada", "bob")
-    await store.add_session(new_session())
+    await store.add_session(new_session(), VERIFIED)
     grant = await add_exchanged(store)
     pending = await add_pending(store, "pending")
     bobs = await add_exchanged(store, "bob's", "bob")
@@ -260,7 +262,7 @@ async def test_a_removed_person_gets_no_session_and_no_grant(store: Store) -> No
     await add_people(store, "ada")
     await store.remove_account("ada", NOW)
     grant = new_grant()
-    assert not await store.add_session(new_session())
+    assert not await store.add_session(new_session(), VERIFIED)
     assert not await store.add_grant(grant, new_code(grant))
     assert await store.find_session(digest("session"), NOW) is None
     assert await store.find_grant("grant", NOW) is None
@@ -272,3 +274,69 @@ async def test_the_username_of_a_removed_person_is_free(store: Store) -> None:
     successor = new_account("another", username="ADA")
     assert await store.add_account(successor)
     assert await store.find_account_by_username("ada") == successor
+
+
+# What began before a person was shut out, and ends afterwards
+
+
+async def test_a_session_is_added_only_with_the_password_that_was_verified(store: Store) -> None:
+    await add_people(store, "ada")
+    assert not await store.add_session(new_session(), "$argon2id$another")
+    await store.change_password("ada", "$argon2id$2", NOW)
+    assert not await store.add_session(new_session(), VERIFIED)
+    assert await store.find_session(new_session().digest, NOW) is None
+    assert await store.add_session(new_session(), "$argon2id$2")
+
+
+async def test_a_grant_is_added_only_while_its_session_lives(store: Store) -> None:
+    await add_people(store, "ada", "bob")
+    session, bobs = new_session(), new_session("bob's", "bob")
+    expired = new_session("expired", expires_at=NOW)
+    ended = new_session("ended")
+    for each in (session, bobs, expired, ended):
+        assert await store.add_session(each, VERIFIED)
+    await store.revoke_session(ended.digest)
+    grant = new_grant()
+    for other in (bobs, expired, ended, new_session("unknown")):
+        assert not await store.add_grant(grant, new_code(grant), other.digest)
+    assert await store.find_grant(grant.grant_id, NOW) is None
+    assert await store.add_grant(grant, new_code(grant), session.digest)
+
+
+async def test_a_password_is_replaced_only_by_who_knew_it(store: Store) -> None:
+    await add_people(store, "ada")
+    assert not await store.change_password("ada", "$argon2id$3", NOW, verified="$argon2id$2")
+    assert await store.change_password("ada", "$argon2id$2", NOW, verified=VERIFIED)
+    account = await store.find_account("ada")
+    assert account
+    assert account.password_hash == "$argon2id$2"
+
+
+@pytest.mark.parametrize("is_disabled", [True, False])
+async def test_who_signs_in_or_consents_while_being_shut_out_gains_nothing(
+    store: Store, *, is_disabled: bool
+) -> None:
+    await add_people(store, "ada")
+    first = new_session()
+    assert await store.add_session(first, VERIFIED)
+    sessions = [new_session(f"session {n}") for n in range(20)]
+    grants = [new_grant(f"grant {n}") for n in range(20)]
+
+    def begin(some: slice) -> list[Awaitable[bool]]:
+        return [
+            *(store.add_session(session, VERIFIED) for session in sessions[some]),
+            *(store.add_grant(grant, new_code(grant), first.digest) for grant in grants[some]),
+        ]
+
+    await gather(
+        *begin(slice(10)),
+        store.disable_account("ada", NOW)
+        if is_disabled
+        else store.change_password("ada", "$argon2id$2", NOW),
+        *begin(slice(10, 20)),
+    )
+    await store.enable_account("ada")
+    late = new_grant("late")
+    assert not await store.add_grant(late, new_code(late), first.digest)
+    assert not any([await store.find_session(session.digest, NOW) for session in sessions])
+    assert not any([await store.find_grant(grant.grant_id, NOW) for grant in grants])

@@ -14,6 +14,7 @@ from tests.store_records import (
     GRACE,
     GRANTED_UNTIL,
     NOW,
+    VERIFIED,
     add_exchanged,
     add_pending,
     add_people,
@@ -52,7 +53,7 @@ async def purge(store: Store, now: int) -> int:
 async def test_purge_keeps_everything_that_is_alive(store: Store) -> None:
     session, grant = new_session(), await add_exchanged(store)
     pending = await add_pending(store, "pending")
-    await store.add_session(session)
+    await store.add_session(session, VERIFIED)
     await store.spend(digest("form"), NOW + 60, NOW)
     await store.record_uses([USE])
     await store.ban_client("banned", new_ban("banned"))
@@ -94,7 +95,7 @@ async def test_purge_keeps_a_revoked_grant_until_it_expires(store: Store) -> Non
 
 async def test_purge_keeps_what_was_extended(store: Store) -> None:
     session, grant = new_session(), await add_exchanged(store)
-    await store.add_session(session)
+    await store.add_session(session, VERIFIED)
     await store.extend_session(session.digest, session.expires_at + 3600)
     await purge(store, session.expires_at + MINUTE)
     assert await store.find_session(session.digest, session.expires_at + 3599)
@@ -109,7 +110,7 @@ async def test_purge_keeps_what_was_extended(store: Store) -> None:
 async def test_purge_revives_nothing_not_even_with_the_clock_set_back(store: Store) -> None:
     grant = await add_exchanged(store)
     revoked = await add_exchanged(store, "revoked")
-    await store.add_session(new_session())
+    await store.add_session(new_session(), VERIFIED)
     await store.revoke_session(digest("session"))
     await store.revoke_grant("revoked", NOW)
     await purge(store, NOW + CODE_TTL + MINUTE)
@@ -135,7 +136,7 @@ async def test_purge_forgets_nobody(store: Store) -> None:
 async def test_purge_forgets_what_has_expired_slice_by_slice(store: Store) -> None:
     for n in range(12):
         await add_exchanged(store, f"grant {n}")
-        await store.add_session(new_session(f"session {n}"))
+        await store.add_session(new_session(f"session {n}"), VERIFIED)
         await store.spend(digest(f"form {n}"), NOW + 60, NOW)
     assert await purge(store, NOW + CODE_TTL + MINUTE) == 12 + 12
     assert await purge(store, NOW + 8 * 3600 + MINUTE) == 12 + 12
@@ -156,7 +157,7 @@ async def test_uses_are_forgotten_with_their_grant(store: Store) -> None:
 async def test_what_was_extended_is_forgotten_in_its_time(store: Store) -> None:
     session = new_session()
     later = session.expires_at + 3600
-    await store.add_session(session)
+    await store.add_session(session, VERIFIED)
     await store.extend_session(session.digest, later)
     await purge(store, session.expires_at + MINUTE)
     assert await store.find_session(session.digest, later - 1)
@@ -165,6 +166,6 @@ async def test_what_was_extended_is_forgotten_in_its_time(store: Store) -> None:
 
 async def test_purge_in_the_minute_of_an_expiry_waits_for_it(store: Store) -> None:
     session = new_session(expires_at=NOW + 90)
-    await store.add_session(session)
+    await store.add_session(session, VERIFIED)
     assert await purge(store, NOW + 89) == 0
     assert await store.find_session(session.digest, NOW + 89) == session

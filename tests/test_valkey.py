@@ -25,6 +25,7 @@ from tests.store_records import (
     GRACE,
     GRANTED_UNTIL,
     NOW,
+    VERIFIED,
     add_exchanged,
     add_pending,
     add_people,
@@ -69,7 +70,7 @@ def behind(relay: Relay) -> ValkeyStore:
 
 async def live_through_everything(store: Store) -> None:
     """At least one record of every kind."""
-    await store.add_session(new_session())
+    await store.add_session(new_session(), VERIFIED)
     await store.spend(digest("form"), NOW + 60, NOW)
     await store.add_event(new_event(), {"sign_in"}, 50)
     await add_pending(store, "pending")
@@ -145,7 +146,7 @@ async def test_long_lists_come_in_pages(store: Store) -> None:
 
 async def test_of_very_many_sessions_a_persons_oldest_goes(store: Store) -> None:
     for n in range(101):
-        assert await store.add_session(new_session(f"{n}", signed_in_at=NOW + n))
+        assert await store.add_session(new_session(f"{n}", signed_in_at=NOW + n), VERIFIED)
     assert await store.find_session(digest("0"), NOW) is None
     assert await store.find_session(digest("1"), NOW)
     assert await store.find_session(digest("100"), NOW)
@@ -167,7 +168,7 @@ async def test_extending_a_session_lets_the_server_keep_it_longer(
     store: Store, server: Any
 ) -> None:
     session = new_session()
-    await store.add_session(session)
+    await store.add_session(session, VERIFIED)
     await store.extend_session(session.digest, NOW + 12 * HOUR)
     assert server.ttl(f"latchgate:1:session:{session.digest.hex()}") > 12 * HOUR
     await store.extend_session(session.digest, NOW + HOUR)
@@ -196,7 +197,7 @@ async def test_no_secret_is_stored(store: Store, server: Any) -> None:
     await store.consume_code(new_code(grant).digest, access_token, GRANTED_UNTIL, NOW)
     pending = await add_pending(store, "pending")
     await store.add_grant(pending, new_code(pending, digest=digest(secrets[1])))
-    await store.add_session(new_session(secrets[2]))
+    await store.add_session(new_session(secrets[2]), VERIFIED)
     with Valkey.from_url(server_url(server)) as raw:
         everything = b"".join(key + (raw.dump(key) or b"") for key in raw.scan_iter("*"))
     assert digest(secrets[0]).hex().encode() in everything

@@ -5,6 +5,7 @@ import os
 import secrets
 from base64 import b64encode
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TypeVar
 
 from anyio import CapacityLimiter, to_thread
@@ -82,7 +83,10 @@ class Passwords:
 async def sign_in(
     store: Store, passwords: Passwords, username: str, password: str
 ) -> Account | None:
-    """The person with this username and password; None for every kind of no, in the same time."""
+    """The person with this username and password, with the hash that was verified.
+
+    None for every kind of no, in the same time.
+    """
     account = await store.find_account_by_username(username)
     if not await passwords.verify(account, password):
         return None
@@ -90,7 +94,10 @@ async def sign_in(
         return None
     if passwords.is_outdated(account):
         renewed = await passwords.hash(password)
-        await store.replace_password_hash(account.subject, account.password_hash, renewed)
+        if not await store.replace_password_hash(account.subject, account.password_hash, renewed):
+            # Changed meanwhile: to another password, or by another sign-in to another hash of it.
+            return await sign_in(store, passwords, username, password)
+        return replace(account, password_hash=renewed)
     return account
 
 

@@ -41,7 +41,7 @@ async def authorize(server: AuthorizationServer, request: Request) -> Response:
         consent = await find_consent(server, signed_in.account, asked)
         if not consent.is_remembered:
             return _ask_for_consent(server, request, signed_in, asked, consent)
-        code, grant = await give_code(server, signed_in.account, asked, asked.scopes)
+        code, grant = await give_code(server, signed_in, asked, asked.scopes)
     except AuthorizationError as error:
         return tell_client(server, redirection, error, signed_in)
     await audit.record(server, request, "consent_remembered", grant=grant)

@@ -16,9 +16,8 @@ from auth.consents import find_consent, give_code
 from auth.errors import AuthorizationError, PageError
 from auth.forms import OpenedForm, open_form, other_session, read_form, spend_form
 from auth.http import Form
-from auth.models import Account
 from auth.server import AuthorizationServer
-from auth.sessions import find_signed_in
+from auth.sessions import SignedIn, find_signed_in
 
 
 async def consent(server: AuthorizationServer, request: Request) -> Response:
@@ -45,7 +44,7 @@ async def consent(server: AuthorizationServer, request: Request) -> Response:
         error = AuthorizationError("access_denied", "the person said no")
         return refuse(server, redirection, error)
     try:
-        code = await _allow(server, request, signed_in.account, redirection, form)
+        code = await _allow(server, request, signed_in, redirection, form)
     except AuthorizationError as error:
         return refuse(server, redirection, error)
     return redirect(redirection.url({"code": code}))
@@ -54,14 +53,14 @@ async def consent(server: AuthorizationServer, request: Request) -> Response:
 async def _allow(
     server: AuthorizationServer,
     request: Request,
-    account: Account,
+    signed_in: SignedIn,
     redirection: RedirectionEndpoint,
     form: OpenedForm,
 ) -> str:
     """The code for what was allowed: only what was shown, without what was unticked."""
     waiting = Form.of(form.parameters.items())
     asked = read_authorization_request(server, request, redirection, waiting)
-    question = await find_consent(server, account, asked)
+    question = await find_consent(server, signed_in.account, asked)
     # What cannot be unticked – required, or held before – is not submitted either.
     kept = {scope for scope in asked.scopes if scope not in question.new}
     ticked = {scope for scope in asked.scopes if form.values.get(f"scope:{scope}")}
@@ -69,6 +68,6 @@ async def _allow(
     scopes = tuple(s for s in asked.scopes if s in allowed and s in form.shown)
     if not scopes:
         raise AuthorizationError("access_denied", "the person allowed none of the scopes")
-    code, grant = await give_code(server, account, asked, scopes)
+    code, grant = await give_code(server, signed_in, asked, scopes)
     await audit.record(server, request, "consent_given", grant=grant)
     return code

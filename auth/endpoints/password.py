@@ -47,9 +47,15 @@ async def post_password(server: AuthorizationServer, request: Request) -> Respon
         return response
     if problem:
         return _page(server, request, signed_in, 400, problem=problem)
-    await server.store.change_password(
-        account.subject, new_hash, server.now(), keep_session=signed_in.session.digest
-    )
+    if not await server.store.change_password(
+        account.subject,
+        new_hash,
+        server.now(),
+        keep_session=signed_in.session.digest,
+        verified=account.password_hash,
+    ):
+        # The operator set another one meanwhile, and theirs is the last word.
+        return _page(server, request, signed_in, 400, problem="credentials")
     await audit.record(server, request, "password_changed", subject=account.subject)
     return _page(server, request, signed_in, done=True)
 

@@ -74,7 +74,7 @@ async def _start(
 ) -> bool:
     """Start a session; whoever signs in twice keeps the first, to which other tabs' forms belong.
 
-    False if the person was disabled a moment ago.
+    False if the person was disabled or given another password a moment ago.
     """
     before = await find_signed_in(server, request)
     if before and before.account.subject == account.subject:

@@ -79,9 +79,18 @@ class Store(Protocol):
         """Note that a person signed in; no error if there is none."""
 
     async def change_password(
-        self, subject: str, password_hash: str, now: int, keep_session: Digest | None = None
+        self,
+        subject: str,
+        password_hash: str,
+        now: int,
+        keep_session: Digest | None = None,
+        verified: str | None = None,
     ) -> bool:
-        """Set a password and end this person's sessions (but `keep_session`) and grants."""
+        """Set a password and end this person's sessions (but `keep_session`) and grants.
+
+        False if there is none, or the stored hash is no longer `verified`, if that is given: the
+        one of the password that was asked for before.
+        """
 
     async def replace_password_hash(self, subject: str, old: str, new: str) -> bool:
         """Store the same password hashed anew, unless it was changed meanwhile; ends nothing."""
@@ -97,8 +106,12 @@ class Store(Protocol):
 
     # Sessions of browsers
 
-    async def add_session(self, session: Session) -> bool:
-        """Add a session; False if the person is disabled or unknown."""
+    async def add_session(self, session: Session, verified: str) -> bool:
+        """Add a session; False if the person is disabled or unknown, or has another password now.
+
+        `verified` is the hash of the password with which they signed in: checking one takes time,
+        in which it may be changed, and what is shut out then must not slip in afterwards.
+        """
 
     async def find_session(self, digest: Digest, now: int) -> Session | None:
         """The live session with this digest."""
@@ -119,11 +132,14 @@ class Store(Protocol):
 
     # Grants, codes and tokens
 
-    async def add_grant(self, grant: Grant, issued: Code | AccessToken) -> bool:
+    async def add_grant(
+        self, grant: Grant, issued: Code | AccessToken, session: Digest | None = None
+    ) -> bool:
         """Add a grant with its code, or (client_credentials) with its access token.
 
-        False, and nothing added, if the person is disabled or unknown or the client is banned. A
-        subject that starts with `client:` is a client, not a person, and has no account.
+        False, and nothing added, if the person is disabled or unknown, the client is banned, or
+        `session`, the person's in which they consented, does not live. A subject that starts with
+        `client:` is a client, not a person, and has no account and no session.
         """
 
     async def find_grant(self, grant_id: str, now: int) -> Grant | None:

@@ -79,10 +79,16 @@ class MemoryStore(People):
 
     # Grants, codes and tokens
 
-    async def add_grant(self, grant: Grant, issued: Code | AccessToken) -> bool:
+    async def add_grant(
+        self, grant: Grant, issued: Code | AccessToken, session: Digest | None = None
+    ) -> bool:
         is_welcome = grant.subject.startswith("client:") or self._admits(grant.subject)
         if not is_welcome or digest_of(grant.client_id) in self._bans:
             return False
+        if session is not None:
+            consented_in = await self.find_session(session, grant.created_at)
+            if consented_in is None or consented_in.subject != grant.subject:
+                return False
         share = self._pool.share
         shared = replace(
             grant,

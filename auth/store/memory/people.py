@@ -49,10 +49,15 @@ class People:
             self._accounts[subject] = replace(account, last_sign_in_at=now)
 
     async def change_password(
-        self, subject: str, password_hash: str, now: int, keep_session: Digest | None = None
+        self,
+        subject: str,
+        password_hash: str,
+        now: int,
+        keep_session: Digest | None = None,
+        verified: str | None = None,
     ) -> bool:
         account = self._accounts.get(subject)
-        if account is None:
+        if account is None or verified not in {None, account.password_hash}:
             return False
         self._accounts[subject] = replace(account, password_hash=password_hash)
         self._end(subject, now, keep_session)
@@ -99,8 +104,9 @@ class People:
 
     # Sessions of browsers
 
-    async def add_session(self, session: Session) -> bool:
-        if not self._admits(session.subject):
+    async def add_session(self, session: Session, verified: str) -> bool:
+        account = self._accounts.get(session.subject)
+        if account is None or account.disabled_at is not None or account.password_hash != verified:
             return False
         self._sessions.add(session)
         return True

@@ -27,12 +27,16 @@ class Grants(Database):
     def _recent(self) -> Recent[Digest, tuple[AccessToken, Grant]]:
         return Recent()
 
-    async def add_grant(self, grant: Grant, issued: Code | AccessToken) -> bool:
+    async def add_grant(
+        self, grant: Grant, issued: Code | AccessToken, session: Digest | None = None
+    ) -> bool:
         insert = """
             INSERT INTO grants SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13
             WHERE (?2 GLOB 'client:*'
                    OR EXISTS (SELECT 1 FROM accounts WHERE subject = ?2 AND disabled_at IS NULL))
                 AND NOT EXISTS (SELECT 1 FROM bans WHERE digest = ?14)
+                AND (?15 IS NULL OR EXISTS (
+                    SELECT 1 FROM sessions WHERE digest = ?15 AND subject = ?2 AND expires_at > ?8))
         """
         row = (
             grant.grant_id,
@@ -49,6 +53,7 @@ class Grants(Database):
             grant.rotated_at,
             grant.revoked_at,
             digest_of(grant.client_id),
+            session,
         )
 
         def step(db: Connection) -> bool:

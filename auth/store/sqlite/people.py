@@ -62,12 +62,20 @@ class People(Database):
         await self._write(lambda db: db.execute(update, (now, subject)))
 
     async def change_password(
-        self, subject: str, password_hash: str, now: int, keep_session: Digest | None = None
+        self,
+        subject: str,
+        password_hash: str,
+        now: int,
+        keep_session: Digest | None = None,
+        verified: str | None = None,
     ) -> bool:
-        update = "UPDATE accounts SET password_hash = ? WHERE subject = ?"
+        update = """
+            UPDATE accounts SET password_hash = ?1
+            WHERE subject = ?2 AND password_hash = ifnull(?3, password_hash)
+        """
 
         def step(db: Connection) -> bool:
-            is_changed = db.execute(update, (password_hash, subject)).rowcount == 1
+            is_changed = db.execute(update, (password_hash, subject, verified)).rowcount == 1
             if is_changed:
                 end_all(db, subject, now, keep_session)
             return is_changed
@@ -101,12 +109,13 @@ class People(Database):
 
     # Sessions of browsers
 
-    async def add_session(self, session: Session) -> bool:
+    async def add_session(self, session: Session, verified: str) -> bool:
         insert = """
-            INSERT INTO sessions
-            SELECT ?, subject, ?, ? FROM accounts WHERE subject = ? AND disabled_at IS NULL
+            INSERT INTO sessions SELECT ?, subject, ?, ? FROM accounts
+            WHERE subject = ? AND disabled_at IS NULL AND password_hash = ?
         """
-        row = (session.digest, session.signed_in_at, session.expires_at, session.subject)
+        times = (session.signed_in_at, session.expires_at)
+        row = (session.digest, *times, session.subject, verified)
         return await self._write(lambda db: db.execute(insert, row).rowcount == 1)
 
     async def find_session(self, digest: Digest, now: int) -> Session | None:

@@ -57,11 +57,14 @@ class ValkeyStore(People):
 
     # Grants, codes and tokens
 
-    async def add_grant(self, grant: Grant, issued: Code | AccessToken) -> bool:
+    async def add_grant(
+        self, grant: Grant, issued: Code | AccessToken, session: Digest | None = None
+    ) -> bool:
         added = await self._run(
             "add_grant",
             grant_id=grant.grant_id,
             subject=grant.subject,
+            session=session and session.hex(),
             is_client=grant.subject.startswith("client:"),
             client=digest_of(grant.client_id).hex(),
             grant=flat(grant),

@@ -5,6 +5,7 @@ local k = key('grant', a.grant_id)
 if
   call('HEXISTS', prefix .. 'bans', a.client) == 1
   or not (a.is_client or admits(a.subject))
+  or (is_given(a.session) and not has_session(a.subject, a.session))
   or call('EXISTS', k) == 1
 then
   return 0

@@ -37,7 +37,8 @@ end
 
 --- change_password allow-oom
 local k = key('account', a.subject)
-if call('EXISTS', k) == 0 then
+local stored = call('HGET', k, 'password_hash')
+if not stored or (is_given(a.verified) and a.verified ~= stored) then
   return 0
 end
 call('HSET', k, 'password_hash', a.password_hash)
@@ -78,7 +79,8 @@ end_everything_of(a.subject)
 return 1
 
 --- add_session
-if not admits(a.subject) then
+local password_hash = call('HGET', key('account', a.subject), 'password_hash')
+if not admits(a.subject) or password_hash ~= a.verified then
   return 0
 end
 local index = key('sessions', a.subject)

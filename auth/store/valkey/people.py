@@ -51,7 +51,12 @@ class People:
         await self._run("record_sign_in", subject=subject, now=now)
 
     async def change_password(
-        self, subject: str, password_hash: str, now: int, keep_session: Digest | None = None
+        self,
+        subject: str,
+        password_hash: str,
+        now: int,
+        keep_session: Digest | None = None,
+        verified: str | None = None,
     ) -> bool:
         changed = await self._run(
             "change_password",
@@ -59,6 +64,7 @@ class People:
             password_hash=password_hash,
             now=now,
             keep_session=keep_session and keep_session.hex(),
+            verified=verified,
         )
         return bool(changed)
 
@@ -76,11 +82,12 @@ class People:
 
     # Sessions of browsers
 
-    async def add_session(self, session: Session) -> bool:
+    async def add_session(self, session: Session, verified: str) -> bool:
         added = await self._run(
             "add_session",
             digest=session.digest.hex(),
             subject=session.subject,
+            verified=verified,
             session=flat(session),
             now=session.signed_in_at,
             expires_at=session.expires_at,

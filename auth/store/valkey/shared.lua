@@ -22,6 +22,10 @@ local SLACK = 3600
 local prefix, a = ARGV[1], cjson.decode(ARGV[2])
 local call = redis.call
 
+local function is_given(argument)
+  return argument and argument ~= cjson.null
+end
+
 local function key(kind, id)
   return prefix .. kind .. ':' .. id
 end
@@ -44,6 +48,11 @@ end
 local function admits(subject)
   local k = key('account', subject)
   return call('EXISTS', k) == 1 and call('HEXISTS', k, 'disabled_at') == 0
+end
+
+local function has_session(subject, digest)
+  local whose, expires_at = unpack(call('HMGET', key('session', digest), 'subject', 'expires_at'))
+  return whose == subject and tonumber(expires_at) > a.now
 end
 
 local function end_session(subject, digest)
