@@ -165,6 +165,17 @@ class Ban:
     reason: str
 
 
+class Consumption(Enum):
+    """What came of presenting an authorization code (OAuth 2.1 §4.1.3)."""
+
+    CONSUMED = auto()
+    """It is spent now, and what it gave is stored."""
+    REPLAYED = auto()
+    """It was spent before: one of two holders is a thief, and the grant is revoked now."""
+    REFUSED = auto()
+    """It is unknown or expired, or its grant is revoked."""
+
+
 class Rotation(Enum):
     """What came of presenting a refresh token (OAuth 2.1 §4.3.1)."""
 

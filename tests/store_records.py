@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from auth.credentials import digest
-from auth.models import AccessToken, Account, Ban, Code, Event, Grant, Session
+from auth.models import AccessToken, Account, Ban, Code, Consumption, Digest, Event, Grant, Session
 from auth.store import Store
 
 NOW = 1_800_000_000
@@ -116,8 +116,20 @@ async def add_exchanged(
     grant = new_grant(grant_id, subject, **changes)
     code, access_token = new_code(grant), new_access_token(grant)
     assert await store.add_grant(grant, code)
-    assert await store.consume_code(code.digest, access_token, GRANTED_UNTIL, NOW)
+    assert await is_consumed(store, code.digest, access_token)
     return replace(grant, generation=1, rotated_at=NOW, expires_at=GRANTED_UNTIL)
+
+
+async def is_consumed(
+    store: Store,
+    code: Digest,
+    access_token: AccessToken,
+    expires_at: int = GRANTED_UNTIL,
+    now: int = NOW,
+) -> bool:
+    """Present a code: whether it was exchanged for this access token."""
+    consumption = await store.consume_code(code, access_token, expires_at, now)
+    return consumption is Consumption.CONSUMED
 
 
 async def is_alive(store: Store, grant: Grant, now: int = NOW) -> bool:

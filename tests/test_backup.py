@@ -16,6 +16,7 @@ from tests.store_records import (
     add_pending,
     add_people,
     is_alive,
+    is_consumed,
     new_access_token,
     new_account,
     new_code,
@@ -39,7 +40,7 @@ async def test_what_ended_after_the_backup_does_not_live_again(tmp_path: Path) -
         with closing(sqlite3.connect(path)) as program:
             program.execute("VACUUM INTO ?", (str(backup),))
         code, token = new_code(pending), new_access_token(pending)
-        assert await store.consume_code(code.digest, token, GRANTED_UNTIL, NOW)
+        assert await is_consumed(store, code.digest, token, GRANTED_UNTIL, NOW)
         assert await store.revoke_grant(exchanged.grant_id, NOW)
 
     with closing(sqlite3.connect(backup)) as program:
@@ -47,7 +48,7 @@ async def test_what_ended_after_the_backup_does_not_live_again(tmp_path: Path) -
         program.executescript(after_a_restore())
     async with opened(SqliteStore(str(backup))) as restored:
         assert await restored.find_code(code.digest, NOW) is None
-        assert not await restored.consume_code(code.digest, token, GRANTED_UNTIL, NOW)
+        assert not await is_consumed(restored, code.digest, token, GRANTED_UNTIL, NOW)
         assert not await is_alive(restored, exchanged)
         assert await restored.find_session(new_session().digest, NOW) is None
         assert await restored.find_account("ada") == new_account()

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from auth.accounts import Passwords
 from auth.app import create_server, running
-from auth.models import Account, Session, Use
+from auth.models import Account, Code, Digest, Grant, Session, Use
 from auth.store import Store, StoreUnavailable
 from auth.store.memory import MemoryStore
 from combined_app import StoredPeople
@@ -74,6 +74,11 @@ class Meanwhile(MemoryStore):
         await self._act()
         return account
 
+    async def find_code(self, digest: Digest, now: int) -> tuple[Code, Grant] | None:
+        found = await super().find_code(digest, now)
+        await self._act()
+        return found
+
     async def _act(self) -> None:
         act, self.act = self.act, None
         if act is not None:
@@ -118,6 +123,18 @@ async def test_a_consent_does_not_outlive_the_session_in_which_it_was_given(
         await browser.get("/oauth/authorize", params=authorization_request(client))
         store.act = act
         assert redirected(await browser.decide("allow", "user"))["error"] == "access_denied"
+
+
+async def test_a_code_whose_grant_ends_while_it_is_exchanged_was_not_replayed(clock: Clock) -> None:
+    store = Meanwhile()
+    async with serving(clock, store=store) as world:
+        client = await world.register()
+        code = await world.code(client)
+        store.act = shut_out_and_let_in
+        assert error_of(await world.exchange(client, code)) == (400, "invalid_grant")
+        (account,) = await store.list_accounts()
+        events = await store.list_events(account.subject)
+        assert "code_replayed" not in {event.kind for event in events}
 
 
 async def test_a_person_does_not_overwrite_the_password_that_the_operator_just_set(

@@ -16,6 +16,7 @@ from tests.store_records import (
     add_pending,
     add_people,
     is_alive,
+    is_consumed,
     new_access_token,
     new_ban,
     new_code,
@@ -152,8 +153,8 @@ async def test_a_ban_ends_the_grants_of_one_client(store: Store) -> None:
     assert await store.find_ban(digest(CLIENT)) == ban
     assert not await is_alive(store, grant)
     assert not await is_alive(store, bobs)
-    assert not await store.consume_code(
-        new_code(pending).digest, new_access_token(pending), GRANTED_UNTIL, NOW
+    assert not await is_consumed(
+        store, new_code(pending).digest, new_access_token(pending), GRANTED_UNTIL, NOW
     )
     refused = await store.rotate_refresh_token(
         "grant", 1, new_access_token(grant, 2), GRANTED_UNTIL, NOW, GRACE

@@ -17,6 +17,7 @@ from tests.store_records import (
     add_pending,
     add_people,
     is_alive,
+    is_consumed,
     new_access_token,
     new_ban,
     new_code,
@@ -234,7 +235,7 @@ async def test_what_is_added_under_a_revoked_grant_is_dead_too(store: Store) -> 
         grant.grant_id, 1, second, GRANTED_UNTIL, NOW, GRACE
     )
     assert rotation is Rotation.REFUSED
-    assert not await store.consume_code(new_code(pending).digest, first, GRANTED_UNTIL, NOW)
+    assert not await is_consumed(store, new_code(pending).digest, first, GRANTED_UNTIL, NOW)
     assert await store.find_access_token(second.digest, NOW) is None
     assert await store.find_access_token(first.digest, NOW) is None
 
@@ -244,7 +245,7 @@ async def test_a_clock_set_back_revives_no_grant_and_no_code(store: Store) -> No
     await store.revoke_grant(revoked.grant_id, NOW)
     earlier = NOW - 30
     again = new_access_token(spent, 2)
-    assert not await store.consume_code(new_code(spent).digest, again, GRANTED_UNTIL, earlier)
+    assert not await is_consumed(store, new_code(spent).digest, again, GRANTED_UNTIL, earlier)
     assert await store.find_access_token(again.digest, earlier) is None
     assert await store.find_grant(revoked.grant_id, earlier) is None
     assert not await is_alive(store, revoked, earlier)

@@ -15,6 +15,7 @@ from tests.store_records import (
     add_pending,
     add_people,
     is_alive,
+    is_consumed,
     new_access_token,
     new_account,
     new_code,
@@ -121,8 +122,8 @@ async def test_a_new_password_ends_sessions_but_the_kept_one_and_all_grants(stor
     assert await store.find_session(kept.digest, NOW) == kept
     assert await store.find_session(ended.digest, NOW) is None
     assert not any([await is_alive(store, grant) for grant in grants])
-    assert not await store.consume_code(
-        new_code(pending).digest, new_access_token(pending), NOW + 9, NOW
+    assert not await is_consumed(
+        store, new_code(pending).digest, new_access_token(pending), NOW + 9, NOW
     )
     assert await store.find_session(digest("bob's"), NOW)
     assert await is_alive(store, bobs)
@@ -194,8 +195,8 @@ async def test_a_disabled_person_loses_sessions_and_grants(store: Store) -> None
     assert not await is_alive(store, grant, NOW + 1)
     assert list(await store.find_grants("ada", NOW + 1)) == []
     assert await store.find_grant("pending", NOW + 1) is None
-    assert not await store.consume_code(
-        new_code(pending).digest, new_access_token(pending), NOW + 9, NOW + 1
+    assert not await is_consumed(
+        store, new_code(pending).digest, new_access_token(pending), NOW + 9, NOW + 1
     )
     assert await store.find_session(digest("bob's"), NOW + 1)
     assert await is_alive(store, bobs, NOW + 1)
@@ -251,8 +252,8 @@ async def test_a_removed_person_loses_everything(store: Store) -> None:
     assert list(await store.list_accounts()) == [new_account("bob")]
     assert await store.find_session(digest("session"), NOW) is None
     assert not await is_alive(store, grant)
-    assert not await store.consume_code(
-        new_code(pending).digest, new_access_token(pending), NOW + 9, NOW
+    assert not await is_consumed(
+        store, new_code(pending).digest, new_access_token(pending), NOW + 9, NOW
     )
     assert not await store.remove_account("ada", NOW)
     assert await is_alive(store, bobs)

@@ -19,6 +19,7 @@ from tests.store_records import (
     add_pending,
     add_people,
     is_alive,
+    is_consumed,
     new_access_token,
     new_ban,
     new_code,
@@ -78,7 +79,7 @@ async def test_purge_keeps_a_spent_code_until_it_expires(store: Store) -> None:
     last = code.expires_at - 1
     await purge(store, last)
     assert await store.find_code(code.digest, last) == (replace(code, is_spent=True), grant)
-    assert not await store.consume_code(code.digest, new_access_token(grant, 2), NOW + 999, last)
+    assert not await is_consumed(store, code.digest, new_access_token(grant, 2), NOW + 999, last)
 
 
 async def test_purge_keeps_a_revoked_grant_until_it_expires(store: Store) -> None:
@@ -114,14 +115,14 @@ async def test_purge_revives_nothing_not_even_with_the_clock_set_back(store: Sto
     await store.revoke_session(digest("session"))
     await store.revoke_grant("revoked", NOW)
     await purge(store, NOW + CODE_TTL + MINUTE)
+    assert await is_alive(store, grant)
     for grant_of_code in (grant, revoked):
         again = new_access_token(grant_of_code, 2)
         code = new_code(grant_of_code)
-        assert not await store.consume_code(code.digest, again, GRANTED_UNTIL, NOW)
+        assert not await is_consumed(store, code.digest, again, GRANTED_UNTIL, NOW)
         assert await store.find_access_token(again.digest, NOW) is None
     assert not await is_alive(store, revoked)
     assert await store.find_session(digest("session"), NOW) is None
-    assert await is_alive(store, grant)
 
 
 async def test_purge_forgets_nobody(store: Store) -> None:

@@ -7,7 +7,7 @@ from auth.credentials import digest
 from auth.errors import InvalidGrant
 from auth.http import Form, Parameters, parse
 from auth.issuing import TokenResponse, expiry_after, new_access_token, token_response
-from auth.models import Client, Code
+from auth.models import Client, Code, Consumption
 from auth.resources import check_resource
 from auth.server import AuthorizationServer
 
@@ -40,11 +40,12 @@ async def exchange(
         raise InvalidGrant(_REFUSED)
     secret, access_token = new_access_token(server, grant, handle, 1, grant.scopes)
     expires_at = expiry_after(server, client, grant, access_token)
-    if not await server.store.consume_code(code.digest, access_token, expires_at, server.now()):
+    outcome = await server.store.consume_code(code.digest, access_token, expires_at, server.now())
+    if outcome is Consumption.REPLAYED:
         # Used twice by somebody who could prove it was theirs, so one of the two was a thief:
         # neither keeps a token (OAuth 2.1 §4.1.3). Without that proof nobody can be cut off.
-        await server.store.revoke_grant(grant.grant_id, server.now())
         await audit.record(server, request, "code_replayed", grant=grant)
+    if outcome is not Consumption.CONSUMED:
         raise InvalidGrant(_REFUSED)
     await audit.record(server, request, "token_issued", grant=grant)
     refresh = tokens.refresh_token(server.keys, handle, 1)

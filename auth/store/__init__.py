@@ -3,7 +3,7 @@
 The contract in words:
 
 * Every verb is one atomic step. Of any number of callers of `consume_…` and `spend` exactly one is
-  told True; nobody sees a step half done; a step that raises has changed nothing.
+  told yes; nobody sees a step half done; a step that raises has changed nothing.
 * What a verb acknowledged is there for the next caller, on whatever replica.
 * Revocation is remembered: what is added a moment later under a revoked grant is dead too, a grant
   for a disabled person or a banned client is not added, and nothing revives them – not a purge, not
@@ -22,6 +22,7 @@ from auth.models import (
     Account,
     Ban,
     Code,
+    Consumption,
     Digest,
     Event,
     Grant,
@@ -153,11 +154,12 @@ class Store(Protocol):
 
     async def consume_code(
         self, digest: Digest, access_token: AccessToken, expires_at: int, now: int
-    ) -> bool:
-        """Spend a code and store what it gave, in one step; True for exactly one caller.
+    ) -> Consumption:
+        """Spend a code and store what it gave, in one step; CONSUMED for exactly one caller.
 
         The grant's `generation` becomes 1, its `rotated_at` `now`, its `expires_at` the one given.
-        False if the code is spent, expired or unknown, or its grant is revoked.
+        REPLAYED – the grant is revoked in the same step – if the code was spent before. REFUSED if
+        it is expired or unknown, or its grant is revoked.
         """
 
     async def rotate_refresh_token(

@@ -9,7 +9,7 @@ from typing import Any
 
 from starlette.applications import Starlette
 
-from auth.models import AccessToken, Digest, Rotation
+from auth.models import AccessToken, Consumption, Digest, Rotation
 from auth.store.sqlite import SqliteStore
 from auth.store.sqlite.grants import add_access_token, renew_grant
 from combined_app import create_app
@@ -27,12 +27,12 @@ class Late(SqliteStore):
 
     async def consume_code(
         self, digest: Digest, access_token: AccessToken, expires_at: int, now: int
-    ) -> bool:
+    ) -> Consumption:
         found = await self.find_code(digest, now)
         if found is None or found[0].is_spent:
-            return False
+            return Consumption.REFUSED
         self._write_later(super().consume_code(digest, access_token, expires_at, now))
-        return True
+        return Consumption.CONSUMED
 
     async def rotate_refresh_token(
         self,
@@ -63,13 +63,13 @@ class TwoSteps(SqliteStore):
 
     async def consume_code(
         self, digest: Digest, access_token: AccessToken, expires_at: int, now: int
-    ) -> bool:
+    ) -> Consumption:
         if not await self._write(lambda db: db.execute(SPEND, (digest,)).rowcount):
-            return False
+            return Consumption.REFUSED
         await asyncio.sleep(0.05)
         await self._write(lambda db: renew_grant(db, access_token.grant_id, 1, expires_at, now))
         await self._write(lambda db: add_access_token(db, access_token))
-        return True
+        return Consumption.CONSUMED
 
 
 class Unlocked(SqliteStore):
@@ -77,12 +77,12 @@ class Unlocked(SqliteStore):
 
     async def consume_code(
         self, digest: Digest, access_token: AccessToken, expires_at: int, now: int
-    ) -> bool:
+    ) -> Consumption:
         found = await self.find_code(digest, now)
         if found is None or found[0].is_spent:
-            return False
+            return Consumption.REFUSED
         await super().consume_code(digest, access_token, expires_at, now)
-        return True
+        return Consumption.CONSUMED
 
     async def rotate_refresh_token(
         self,

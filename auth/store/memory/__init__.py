@@ -15,6 +15,7 @@ from auth.models import (
     AccessToken,
     Ban,
     Code,
+    Consumption,
     Digest,
     Grant,
     Rotation,
@@ -122,17 +123,18 @@ class MemoryStore(People):
 
     async def consume_code(
         self, digest: Digest, access_token: AccessToken, expires_at: int, now: int
-    ) -> bool:
+    ) -> Consumption:
         found = self._grants.find_code(digest, now)
-        if found is None:
-            return False
+        if found is None or not is_live(found[1], now):
+            return Consumption.REFUSED
         code, grant = found
-        if code.is_spent or not is_live(grant, now):
-            return False
+        if code.is_spent:
+            self._grants.end(grant, now)
+            return Consumption.REPLAYED
         self._access_tokens.make_room(self._max_access_tokens, now)
         self._grants.spend_code(code)
         self._issue(grant, 1, access_token, expires_at, now)
-        return True
+        return Consumption.CONSUMED
 
     async def rotate_refresh_token(
         self,

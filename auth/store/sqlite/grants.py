@@ -6,7 +6,7 @@ from sqlite3 import Connection
 from typing import Any
 
 from auth.credentials import digest as digest_of
-from auth.models import AccessToken, Code, Digest, Grant, Rotation
+from auth.models import AccessToken, Code, Consumption, Digest, Grant, Rotation
 from auth.store.sqlite.database import Database
 from auth.store.sqlite.recent import Recent
 
@@ -92,21 +92,26 @@ class Grants(Database):
 
     async def consume_code(
         self, digest: Digest, access_token: AccessToken, expires_at: int, now: int
-    ) -> bool:
-        update = """
-            UPDATE codes SET is_spent = TRUE
-            WHERE digest = ?1 AND NOT is_spent AND expires_at > ?2 AND EXISTS (
-                SELECT 1 FROM grants
-                WHERE grant_id = codes.grant_id AND revoked_at IS NULL AND grants.expires_at > ?2)
-            RETURNING grant_id
+    ) -> Consumption:
+        select = """
+            SELECT grant_id, is_spent FROM codes JOIN grants USING (grant_id)
+            WHERE digest = ?1 AND codes.expires_at > ?2
+                AND revoked_at IS NULL AND grants.expires_at > ?2
         """
+        update = "UPDATE codes SET is_spent = TRUE WHERE digest = ?"
 
-        def step(db: Connection) -> bool:
-            rows = db.execute(update, (digest, now)).fetchall()
-            for (grant_id,) in rows:
-                renew_grant(db, grant_id, 1, expires_at, now)
-                add_access_token(db, access_token)
-            return bool(rows)
+        def step(db: Connection) -> Consumption:
+            row = db.execute(select, (digest, now)).fetchone()
+            if row is None:
+                return Consumption.REFUSED
+            grant_id, is_spent = row
+            if is_spent:
+                end_grant(db, grant_id, now)
+                return Consumption.REPLAYED
+            db.execute(update, (digest,))
+            renew_grant(db, grant_id, 1, expires_at, now)
+            add_access_token(db, access_token)
+            return Consumption.CONSUMED
 
         return await self._write(step)
 

@@ -17,7 +17,7 @@ from dataclasses import asdict
 from operator import attrgetter
 
 from auth.credentials import digest as digest_of
-from auth.models import AccessToken, Ban, Code, Digest, Grant, Rotation, Use
+from auth.models import AccessToken, Ban, Code, Consumption, Digest, Grant, Rotation, Use
 from auth.store.valkey.connection import PAGE, Connection
 from auth.store.valkey.people import People
 from auth.store.valkey.records import dump, flat, load, load_flat
@@ -98,15 +98,15 @@ class ValkeyStore(People):
 
     async def consume_code(
         self, digest: Digest, access_token: AccessToken, expires_at: int, now: int
-    ) -> bool:
-        consumed = await self._run(
+    ) -> Consumption:
+        consumption = await self._run(
             "consume_code",
             code=digest.hex(),
             expires_at=expires_at,
             now=now,
             **_issue(access_token),
         )
-        return bool(consumed)
+        return Consumption[consumption]
 
     async def rotate_refresh_token(
         self,

@@ -33,19 +33,18 @@ return grant_id
 --- consume_code
 local k = key('code', a.code)
 local grant_id, expires_at, is_spent = unpack(call('HMGET', k, 'grant_id', 'expires_at', 'is_spent'))
-if
-  not grant_id
-  or is_spent == '1'
-  or tonumber(expires_at) <= a.now
-  or not is_live(grant_id)
-then
-  return 0
+if not grant_id or tonumber(expires_at) <= a.now or not is_live(grant_id) then
+  return 'REFUSED'
+end
+if is_spent == '1' then
+  end_grant(grant_id)
+  return 'REPLAYED'
 end
 call('HSET', k, 'is_spent', '1')
 call('HSET', key('grant', grant_id), 'generation', 1, 'rotated_at', a.now)
 extend_grant(grant_id, a.expires_at)
 put_access_token()
-return 1
+return 'CONSUMED'
 
 --- rotate_refresh_token
 if not is_live(a.grant_id) then
