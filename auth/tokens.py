@@ -18,11 +18,15 @@ from hashlib import sha256
 from hmac import compare_digest
 from secrets import token_bytes
 
-from auth.credentials import KeyRing, new_secret
+from auth.credentials import KeyRing, digest, new_secret
+from auth.models import Digest
 
 CODE_PREFIX = "mcp_ac_"
 ACCESS_TOKEN_PREFIX = "mcp_at_"
 REFRESH_TOKEN_PREFIX = "mcp_rt_"
+
+LIVE_GENERATIONS = 8
+"""So many access tokens of a family may live at a time, or one client could fill the store."""
 
 _HANDLE = 16
 _GENERATION = 4
@@ -78,6 +82,12 @@ def access_tokens(keys: KeyRing, handle: bytes, generation: int) -> Iterator[str
     """The access token of a generation as each key of the ring would have made it."""
     macs = keys.derivations("access token", handle, generation.to_bytes(_GENERATION))
     return (ACCESS_TOKEN_PREFIX + _text(mac) for mac in macs)
+
+
+def superseded(keys: KeyRing, handle: bytes, generation: int) -> list[Digest]:
+    """The access token that ends when one of this generation is given, as `access_tokens`."""
+    old = generation - LIVE_GENERATIONS
+    return [digest(token) for token in access_tokens(keys, handle, old)] if old > 0 else []
 
 
 def refresh_token(keys: KeyRing, handle: bytes, generation: int) -> str:

@@ -13,6 +13,7 @@ DAY = 86_400
 IDLE_TTL = 30 * DAY
 LIFE = 90 * DAY
 GRACE = 120
+LIVE_ANSWERS = 8
 
 Scopes = tuple[str, ...]
 Outcome = int | str
@@ -62,7 +63,9 @@ class Family:
     def accepts(self, number: int, now: int) -> Scopes | None:
         """What the access token of an answer is good for; None if it is good for nothing."""
         answer = self.answers[number - 1]
-        if answer.is_revoked or not self.lives(now) or now >= self.access_token_ends_at(number):
+        if number <= self.newest - LIVE_ANSWERS or now >= self.access_token_ends_at(number):
+            return None
+        if answer.is_revoked or not self.lives(now):
             return None
         return tuple(scope for scope in answer.scopes if scope in self.scopes)
 

@@ -6,6 +6,7 @@ import pytest
 from pydantic import SecretStr
 
 from auth.store.memory import MemoryStore
+from auth.tokens import LIVE_GENERATIONS
 from tests.clock import Clock
 from tests.kit import (
     KEY,
@@ -28,6 +29,20 @@ async def test_a_refresh_gives_new_tokens_and_the_old_access_token_lives_on(worl
     assert second["refresh_token"] != first["refresh_token"]
     assert await world.calls(first["access_token"]) == 200
     assert await world.calls(second["access_token"]) == 200
+
+
+async def test_of_a_client_that_refreshes_all_the_time_the_newest_access_tokens_live(
+    clock: Clock,
+) -> None:
+    async with serving(clock, store=MemoryStore(max_access_tokens=LIVE_GENERATIONS)) as world:
+        client = await world.register()
+        given = [await world.tokens(client)]
+        for _ in range(LIVE_GENERATIONS + 1):
+            response = await world.refresh(client, given[-1]["refresh_token"])
+            assert response.status_code == 200
+            given.append(response.json())
+        statuses = [await world.calls(tokens["access_token"]) for tokens in given]
+        assert statuses == [401] * 2 + [200] * LIVE_GENERATIONS
 
 
 async def test_a_repeated_refresh_gets_the_same_pair_until_the_successor_is_used(

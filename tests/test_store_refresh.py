@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from auth.credentials import digest
 from auth.models import Grant, Rotation
 from auth.store import Store
 from tests.store_records import (
@@ -106,6 +107,31 @@ async def test_only_a_rotation_stores_an_access_token(store: Store, grant: Grant
             grant.grant_id, generation, other, ROTATED_AT + 9999, ROTATED_AT, GRACE
         )
         assert await store.find_access_token(other.digest, ROTATED_AT) is None
+
+
+@pytest.mark.parametrize(
+    ("generation", "is_ended"),
+    [
+        pytest.param(3, True, id="rotated"),
+        pytest.param(2, False, id="repeated"),
+        pytest.param(4, False, id="refused"),
+    ],
+)
+async def test_only_a_rotation_ends_the_access_tokens_that_it_supersedes(
+    store: Store, grant: Grant, generation: int, *, is_ended: bool
+) -> None:
+    superseded = [new_access_token(grant, 1).digest, digest("one that is gone already")]
+    await store.rotate_refresh_token(
+        grant.grant_id,
+        generation,
+        new_access_token(grant, generation + 1),
+        ROTATED_AT + 9999,
+        ROTATED_AT,
+        GRACE,
+        superseded=superseded,
+    )
+    assert await is_alive(store, grant, ROTATED_AT) is not is_ended
+    assert await store.find_access_token(new_access_token(grant, 2).digest, ROTATED_AT)
 
 
 @pytest.mark.parametrize("generation", [0, 1])

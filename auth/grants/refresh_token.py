@@ -47,6 +47,7 @@ async def exchange(
         expiry_after(server, client, grant, access_token),
         server.now(),
         server.settings.refresh_grace,
+        superseded=tokens.superseded(server.keys, presented.handle, generation),
     )
     refresh = tokens.refresh_token(server.keys, presented.handle, generation)
     if outcome is Rotation.ROTATED:

@@ -170,13 +170,16 @@ class Store(Protocol):
         expires_at: int,
         now: int,
         grace: int,
+        *,
+        superseded: Sequence[Digest] = (),
     ) -> Rotation:
         """Spend the refresh token of this generation and store what it gave, in one step.
 
         ROTATED if `generation` is the grant's: generation + 1, `rotated_at` now, `expires_at` the
-        one given, the access token stored. REPEATED if it is the one before and `now` is before
-        `rotated_at + grace`; generation 0 has no one before. REPLAYED – the grant is revoked in
-        the same step – if it is older, or the one before and too late. REFUSED if the grant is
+        one given, the access token stored, those of the grant that are `superseded` ended: however
+        often a client refreshes, it fills no store. REPEATED if it is the one before and `now` is
+        before `rotated_at + grace`; generation 0 has no one before. REPLAYED – the grant is revoked
+        in the same step – if it is older, or the one before and too late. REFUSED if the grant is
         unknown, expired or revoked, or `generation` is one that was never given (0 never is).
         """
 

@@ -4,7 +4,7 @@
 """
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import Any
 
 from starlette.applications import Starlette
@@ -42,9 +42,13 @@ class Late(SqliteStore):
         expires_at: int,
         now: int,
         grace: int,
+        *,
+        superseded: Sequence[Digest] = (),
     ) -> Rotation:
         self._write_later(
-            super().rotate_refresh_token(grant_id, generation, access_token, expires_at, now, grace)
+            super().rotate_refresh_token(
+                grant_id, generation, access_token, expires_at, now, grace, superseded=superseded
+            )
         )
         return Rotation.ROTATED
 
@@ -92,11 +96,13 @@ class Unlocked(SqliteStore):
         expires_at: int,
         now: int,
         grace: int,
+        *,
+        superseded: Sequence[Digest] = (),
     ) -> Rotation:
         grant = await self.find_grant(grant_id, now)
         if grant is None or grant.generation != generation:
             return await super().rotate_refresh_token(
-                grant_id, generation, access_token, expires_at, now, grace
+                grant_id, generation, access_token, expires_at, now, grace, superseded=superseded
             )
         await self._write(lambda db: add_access_token(db, access_token))
         await self._write(lambda db: renew_grant(db, grant_id, generation + 1, expires_at, now))

@@ -144,11 +144,15 @@ class MemoryStore(People):
         expires_at: int,
         now: int,
         grace: int,
+        *,
+        superseded: Sequence[Digest] = (),
     ) -> Rotation:
         grant = self._grants.find(grant_id)
         if grant is None or not is_live(grant, now) or not 1 <= generation <= grant.generation:
             return Rotation.REFUSED
         if generation == grant.generation:
+            for digest in superseded:
+                self._access_tokens.pop(digest, None)
             self._access_tokens.make_room(self._max_access_tokens, now)
             self._issue(grant, generation + 1, access_token, expires_at, now)
             return Rotation.ROTATED

@@ -123,8 +123,11 @@ class Grants(Database):
         expires_at: int,
         now: int,
         grace: int,
+        *,
+        superseded: Sequence[Digest] = (),
     ) -> Rotation:
         select = GRANT + LIVE
+        delete = "DELETE FROM access_tokens WHERE digest = ?"
 
         def step(db: Connection) -> Rotation:
             row = db.execute(select, (grant_id, now)).fetchone()
@@ -134,6 +137,7 @@ class Grants(Database):
             if generation == grant.generation:
                 renew_grant(db, grant_id, generation + 1, expires_at, now)
                 add_access_token(db, access_token)
+                db.executemany(delete, [(digest,) for digest in superseded])
                 return Rotation.ROTATED
             if generation == grant.generation - 1 and now < grant.rotated_at + grace:
                 return Rotation.REPEATED

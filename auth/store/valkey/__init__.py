@@ -116,6 +116,8 @@ class ValkeyStore(People):
         expires_at: int,
         now: int,
         grace: int,
+        *,
+        superseded: Sequence[Digest] = (),
     ) -> Rotation:
         rotation = await self._run(
             "rotate_refresh_token",
@@ -124,6 +126,7 @@ class ValkeyStore(People):
             expires_at=expires_at,
             now=now,
             grace=grace,
+            superseded=[digest.hex() for digest in superseded],
             **_issue(access_token),
         )
         return Rotation[rotation]

@@ -60,6 +60,9 @@ if a.generation == generation then
   call('HSET', k, 'generation', generation + 1, 'rotated_at', a.now)
   extend_grant(a.grant_id, a.expires_at)
   put_access_token()
+  for _, digest in ipairs(a.superseded) do
+    call('DEL', key('token', digest))
+  end
   return 'ROTATED'
 end
 if a.generation == generation - 1 and a.now < rotated_at + a.grace then
