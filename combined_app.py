@@ -182,14 +182,7 @@ class StoredPeople:
 
     async def update_profile(self, subject: str, name: str | None, email: str | None) -> Profile:
         """Change what is not None."""
-        account = await self.server.store.find_account(subject)
-        if account is None:
-            raise ProfileUnchanged("There is no such person any more.")
-        changed = await self.server.store.update_profile(
-            subject,
-            account.name if name is None else name,
-            account.email if email is None else email,
-        )
+        changed = await self.server.store.update_profile(subject, name, email)
         if changed is None:
             raise ProfileUnchanged("There is no such person any more.")
         return _profile(changed)

@@ -14,8 +14,6 @@ from auth.app import create_server, running
 from auth.models import Account, Code, Digest, Grant, Session, Use
 from auth.store import Store, StoreUnavailable
 from auth.store.memory import MemoryStore
-from combined_app import StoredPeople
-from resource_server.people import ProfileUnchanged
 from tests.clock import Clock
 from tests.kit import (
     PASSWORD,
@@ -164,21 +162,6 @@ async def test_of_two_who_sign_in_while_the_hash_is_renewed_both_do(clock: Clock
         await browser.get("/oauth/sign-in")
         store.act = sign_in_elsewhere
         assert (await browser.sign_in()).status_code == 303
-
-
-async def test_a_person_removed_while_changing_their_profile_is_told_so(clock: Clock) -> None:
-    class Removing(MemoryStore):
-        async def update_profile(self, subject: str, name: str, email: str) -> Account | None:
-            await self.remove_account(subject, clock())
-            return None
-
-    store = Removing()
-    async with serving(clock, store=store) as world:
-        people = StoredPeople()
-        people.server = create_server(world.settings, store, clock)
-        subject = (await store.list_accounts())[0].subject
-        with pytest.raises(ProfileUnchanged):
-            await people.update_profile(subject, "Ada", None)
 
 
 async def test_a_store_that_is_away_at_the_end_does_not_keep_the_server(

@@ -94,6 +94,18 @@ async def test_a_profile_can_be_changed_and_nothing_else_with_it(store: Store) -
     assert await store.find_account("bob") == new_account("bob")
 
 
+async def test_of_two_changes_to_a_profile_at_once_none_is_lost(store: Store) -> None:
+    await add_people(store, "ada")
+    await gather(
+        store.update_profile("ada", "Ada Λ.", None),
+        store.update_profile("ada", None, "ada@example.org"),
+        store.update_profile("ada", None, None),
+    )
+    changed = new_account(name="Ada Λ.", email="ada@example.org")
+    assert await store.find_account("ada") == changed
+    assert await store.update_profile("ada", None, "") == replace(changed, email="")
+
+
 async def test_nobody_has_no_profile(store: Store) -> None:
     assert await store.update_profile("ada", "Ada", "ada@example.org") is None
     assert await store.find_account("ada") is None

@@ -73,8 +73,10 @@ class Store(Protocol):
     async def list_accounts(self) -> Sequence[Account]:
         """Everybody, by username."""
 
-    async def update_profile(self, subject: str, name: str, email: str) -> Account | None:
-        """Change what a person is called; the changed account, None if there is none."""
+    async def update_profile(
+        self, subject: str, name: str | None, email: str | None
+    ) -> Account | None:
+        """Change what of a person is not None; the changed account, None if there is none."""
 
     async def record_sign_in(self, subject: str, now: int) -> None:
         """Note that a person signed in; no error if there is none."""

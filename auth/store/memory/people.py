@@ -36,11 +36,17 @@ class People:
     async def list_accounts(self) -> Sequence[Account]:
         return [self._accounts[subject] for _, subject in sorted(self._subjects.items())]
 
-    async def update_profile(self, subject: str, name: str, email: str) -> Account | None:
+    async def update_profile(
+        self, subject: str, name: str | None, email: str | None
+    ) -> Account | None:
         account = self._accounts.get(subject)
         if account is None:
             return None
-        self._accounts[subject] = changed = replace(account, name=name, email=email)
+        self._accounts[subject] = changed = replace(
+            account,
+            name=account.name if name is None else name,
+            email=account.email if email is None else email,
+        )
         return changed
 
     async def record_sign_in(self, subject: str, now: int) -> None:

@@ -48,8 +48,12 @@ class People(Database):
         rows = await self._survey(lambda db: db.execute(select).fetchall())
         return [to_account(row) for row in rows]
 
-    async def update_profile(self, subject: str, name: str, email: str) -> Account | None:
-        update = "UPDATE accounts SET name = ?, email = ? WHERE subject = ?"
+    async def update_profile(
+        self, subject: str, name: str | None, email: str | None
+    ) -> Account | None:
+        update = """
+            UPDATE accounts SET name = ifnull(?, name), email = ifnull(?, email) WHERE subject = ?
+        """
 
         def step(db: Connection) -> Account | None:
             db.execute(update, (name, email, subject))

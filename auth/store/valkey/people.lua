@@ -26,7 +26,9 @@ local k = key('account', a.subject)
 if call('EXISTS', k) == 0 then
   return false
 end
-call('HSET', k, 'name', a.name, 'email', a.email)
+if #a.changes > 0 then
+  call('HSET', k, unpack(a.changes))
+end
 return cjson.encode({ call('HGETALL', k) })
 
 --- record_sign_in

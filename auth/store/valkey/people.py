@@ -43,8 +43,12 @@ class People:
         present = [account for account in accounts if account is not None]
         return sorted(present, key=lambda account: account.username.casefold())
 
-    async def update_profile(self, subject: str, name: str, email: str) -> Account | None:
-        changed = await self._run("update_profile", subject=subject, name=name, email=email)
+    async def update_profile(
+        self, subject: str, name: str | None, email: str | None
+    ) -> Account | None:
+        given = {"name": name, "email": email}
+        changes = [text for pair in given.items() for text in pair if pair[1] is not None]
+        changed = await self._run("update_profile", subject=subject, changes=changes)
         return _one_account(changed)
 
     async def record_sign_in(self, subject: str, now: int) -> None:
