@@ -3,6 +3,7 @@
 import logging
 import os
 import secrets
+from contextlib import suppress
 from pathlib import Path
 
 from auth.credentials import KeyRing
@@ -20,13 +21,14 @@ class MissingKeys(ValueError):
 
 
 class InvalidKeyFile(ValueError):
-    """The key file cannot be trusted; the message says why and what to do."""
+    """The key file cannot be used; the message says why and what to do."""
 
 
 def open_key_ring(settings: Settings) -> KeyRing:
     """The configured keys; without any, the one in the key file, made at the first start.
 
-    Raises MissingKeys for a store that replicas share, InvalidKeyFile for a file not to be trusted.
+    Raises MissingKeys for a store that replicas share, InvalidKeyFile for a file that cannot be
+    read, made or trusted: only what is in memory may go with its key.
     """
     if settings.secret_keys:
         return KeyRing([key.get_secret_value().encode() for key in settings.secret_keys])
@@ -36,7 +38,23 @@ def open_key_ring(settings: Settings) -> KeyRing:
             "would open nothing on the others. Make one with "
             "python3 -c 'import secrets; print(secrets.token_urlsafe(32))'"
         )
-    return KeyRing([_read_or_make(key_file(settings))])
+    path = key_file(settings)
+    try:
+        return KeyRing([_read_or_make(path)])
+    except OSError as error:
+        if path == KEY_FILE and _is_absent(path):
+            logger.warning(
+                "The key cannot be kept in %s (%s): after a restart every client has to register "
+                "again. Set LATCHGATE_SECRET_KEYS, or make the place writable.",
+                path,
+                error.strerror,
+            )
+            return KeyRing([_new_key()])
+        # Another key would open nothing, and each worker would draw one of its own.
+        raise InvalidKeyFile(
+            f"the key in {path} cannot be read or made ({error.strerror}): let this user read and "
+            "write it, or set LATCHGATE_SECRET_KEYS"
+        ) from error
 
 
 def key_file(settings: Settings) -> Path:
@@ -46,16 +64,16 @@ def key_file(settings: Settings) -> Path:
 
 
 def _read_or_make(path: Path) -> bytes:
+    return _make(path) if _is_absent(path) else _read(path)
+
+
+def _is_absent(path: Path) -> bool:
+    """Whether there is surely no such file; what hides behind a fault may be the key."""
     try:
-        return _read(path) if path.exists() else _make(path)
+        path.lstat()
     except OSError as error:
-        logger.warning(
-            "The key cannot be kept in %s (%s): after a restart every client has to register "
-            "again. Set LATCHGATE_SECRET_KEYS, or make the place writable.",
-            path,
-            error.strerror,
-        )
-        return _new_key()
+        return isinstance(error, FileNotFoundError | NotADirectoryError)
+    return False
 
 
 def _read(path: Path) -> bytes:
@@ -70,16 +88,28 @@ def _read(path: Path) -> bytes:
 def _make(path: Path) -> bytes:
     """Write a key so that of several processes that start at once all read the same one."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    draft = path.with_name(f"{path.name}.{os.getpid()}")
-    draft.touch(mode=0o600)
-    draft.write_bytes(_new_key())
+    draft = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
     try:
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(_new_key())
+            file.flush()
+            os.fsync(file.fileno())
         os.link(draft, path)
     except FileExistsError:
         pass  # another process was first: its key is the one
     finally:
-        draft.unlink()
+        draft.unlink(missing_ok=True)
+    _sync_folder(path.parent)
     return _read(path)
+
+
+def _sync_folder(folder: Path) -> None:
+    """A power cut must not take the name of the key away, since it leaves what the key sealed."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    # Not every file system can.
+    with suppress(OSError):
+        os.fsync(descriptor)
+    os.close(descriptor)
 
 
 def _new_key() -> bytes:

@@ -1,6 +1,7 @@
 """The key ring: where it comes from, what it seals, what survives a restart."""
 
 import logging
+import os
 from pathlib import Path
 
 import pytest
@@ -38,7 +39,7 @@ def test_of_two_processes_that_start_at_once_both_read_the_same_key(
     kept = (somewhere / ".latchgate/key").read_bytes()
     # The second looked before the first had written.
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "exists", lambda _path: False)
+        patch.setattr("auth.keys._is_absent", lambda _path: True)
         second = keyless()
     assert (somewhere / ".latchgate/key").read_bytes() == kept
     assert second.unseal("test", first.seal("test", 1)) == 1
@@ -75,6 +76,35 @@ def test_with_nowhere_to_write_the_key_is_not_kept_and_that_is_said(
         ring = keyless()
     assert ring.unseal("test", ring.seal("test", 1)) == 1
     assert "LATCHGATE_SECRET_KEYS" in caplog.text
+
+
+def test_a_key_that_cannot_be_read_is_no_reason_for_another(somewhere: Path) -> None:
+    (somewhere / ".latchgate/key").mkdir(mode=0o700, parents=True)
+    with pytest.raises(InvalidKeyFile, match=r"cannot be read .* LATCHGATE_SECRET_KEYS"):
+        keyless()
+
+
+@pytest.mark.parametrize("name", [".latchgate", ".latchgate/key"])
+def test_a_link_that_leads_nowhere_is_no_reason_for_another(somewhere: Path, name: str) -> None:
+    link = somewhere / name
+    link.parent.mkdir(exist_ok=True)
+    link.symlink_to(link)
+    with pytest.raises(InvalidKeyFile):
+        keyless()
+
+
+def test_what_outlives_the_server_needs_a_key_that_does(somewhere: Path) -> None:
+    (somewhere / "data").write_text("in the way")
+    with pytest.raises(InvalidKeyFile, match=r"data/latchgate.db.key"):
+        keyless("sqlite:///data/latchgate.db")
+
+
+def test_a_draft_that_a_crash_left_is_in_nobodys_way(somewhere: Path) -> None:
+    keyless()
+    kept = somewhere / ".latchgate/key"
+    kept.rename(kept.with_name(f"key.{os.getpid()}"))
+    keyless()
+    assert kept.exists()
 
 
 def test_configured_keys_need_no_file(somewhere: Path) -> None:
