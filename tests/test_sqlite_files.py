@@ -149,21 +149,33 @@ async def test_what_version_1_wrote_is_still_good(tmp_path: Path) -> None:
         assert outcome is Rotation.ROTATED
 
 
+async def test_what_happened_to_somebody_who_was_removed_is_forgotten(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    version_1(path)
+    with connect(path) as db:
+        db.execute(
+            "INSERT INTO events (at, kind, subject) VALUES (?, 'sign_in', 'removed')", (NOW,)
+        )
+    async with opened(SqliteStore(str(path))) as store:
+        assert list(await store.list_events("removed")) == []
+        assert await store.list_events("ada") == [new_event()]
+
+
 def test_a_migration_is_whole_or_not_at_all(tmp_path: Path) -> None:
     path = tmp_path / "store.db"
     version_1(path)
-    version_2 = ["ALTER TABLE accounts ADD COLUMN locale TEXT"]
+    further = ["ALTER TABLE accounts ADD COLUMN locale TEXT"]
     with connect(path) as db:
         with pytest.raises(sqlite3.OperationalError):
-            migrate(db, [*MIGRATIONS, [*version_2, "ALTER TABLE acounts ADD COLUMN zone TEXT"]])
+            migrate(db, [*MIGRATIONS, [*further, "ALTER TABLE acounts ADD COLUMN zone TEXT"]])
         with pytest.raises(sqlite3.OperationalError):
             db.execute("SELECT locale FROM accounts")
 
-        migrate(db, [*MIGRATIONS, version_2])
-        migrate(db, [*MIGRATIONS, version_2])
+        migrate(db, [*MIGRATIONS, further])
+        migrate(db, [*MIGRATIONS, further])
         assert db.execute("SELECT username, locale FROM accounts").fetchall() == [("ada", None)]
-        assert db.execute("PRAGMA user_version").fetchone() == (2,)
-        with pytest.raises(UnusableFile, match="version 2"):
+        assert db.execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS) + 1,)
+        with pytest.raises(UnusableFile, match=f"version {len(MIGRATIONS) + 1}"):
             migrate(db)
 
 

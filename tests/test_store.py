@@ -243,6 +243,8 @@ async def test_of_equal_events_the_oldest_goes(store: Store) -> None:
 
 
 async def test_an_event_that_is_nobodys_is_forgotten(store: Store) -> None:
-    await store.add_event(new_event(subject=None), {"sign_in"}, 50)
+    await store.remove_account("bob", NOW)
+    for subject in (None, "", "bob", "client:reporter"):
+        await store.add_event(new_event(subject=subject), {"sign_in"}, 50)
+        assert list(await store.list_events(subject or "")) == []
     assert list(await store.list_events("ada")) == []
-    assert list(await store.list_events("")) == []

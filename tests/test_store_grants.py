@@ -1,14 +1,14 @@
 """The contract of every store: grants and their access tokens."""
 
 from asyncio import gather
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 
 import pytest
 
 from auth.credentials import digest
-from auth.models import Rotation
-from auth.store import Store
+from auth.models import Consumption, Grant, Rotation
+from auth.store import GRANTS_EACH, Store
 from tests.store_records import (
     GRACE,
     GRANTED_UNTIL,
@@ -266,3 +266,62 @@ async def test_what_is_ended_after_it_expired_is_not_revived_by_a_clock_set_back
     await endings[end]()
     assert await store.find_grant(grant.grant_id, NOW) is None
     assert not await is_alive(store, grant)
+
+
+# Very many grants of one person
+
+
+async def add_many(store: Store, number: int) -> list[Grant]:
+    """Grants of ada's that were exchanged, each a second newer than the one before."""
+    grants = [new_grant(f"grant {n}", created_at=NOW - 500 + n) for n in range(number)]
+    for grant in grants:
+        assert await store.add_grant(grant, new_code(grant))
+    exchanges = [
+        store.consume_code(
+            new_code(grant).digest, new_access_token(grant), GRANTED_UNTIL, grant.created_at
+        )
+        for grant in grants
+    ]
+    assert set(await gather(*exchanges)) == {Consumption.CONSUMED}
+    return grants
+
+
+async def living(store: Store, grants: Iterable[Grant]) -> list[str]:
+    """The ids of those that are still there."""
+    return [grant.grant_id for grant in grants if await store.find_grant(grant.grant_id, NOW)]
+
+
+async def test_of_very_many_grants_of_a_person_what_can_be_done_without_goes_first(
+    store: Store,
+) -> None:
+    bobs = await add_exchanged(store, "bob's", "bob")
+    old = await add_exchanged(store, "old", client_id="other", created_at=NOW - 999)
+    revoked = new_grant("revoked", client_id="other")
+    theirs = new_grant("theirs", client_id="other", created_at=NOW - 2)
+    own = new_grant("own", created_at=NOW - 1)
+    for waiting in (revoked, theirs, own):
+        assert await store.add_grant(waiting, new_code(waiting))
+    await store.revoke_grant("revoked", NOW)
+    many = await add_many(store, GRANTS_EACH - 4)
+    dispensable = [own, theirs, many[0], many[1], old, bobs]
+    ids = [grant.grant_id for grant in dispensable]
+
+    for n, remaining in enumerate((ids, ids[1:], ids[2:], ids[3:])):
+        new = new_grant(f"new {n}")
+        assert await store.add_grant(new, new_code(new))
+        assert await is_consumed(store, new_code(new).digest, new_access_token(new))
+        assert await living(store, dispensable) == remaining
+    assert await store.find_code(new_code(revoked).digest, NOW) is None
+    assert await store.find_code(new_code(own).digest, NOW) is None
+    assert not await is_alive(store, many[0])
+    assert len(await store.find_grants("ada", NOW)) == GRANTS_EACH
+
+
+async def test_what_a_client_was_given_for_itself_is_nobodys_and_not_counted(store: Store) -> None:
+    grants = [
+        new_grant(f"grant {n}", "client:reporter", client_id="reporter", expires_at=NOW + 3600)
+        for n in range(GRANTS_EACH + 1)
+    ]
+    for grant in grants:
+        assert await store.add_grant(grant, new_access_token(grant))
+    assert await is_alive(store, grants[0])

@@ -1,15 +1,13 @@
 """The memory store: what happens when it is full, and how long it holds the loop."""
 
-from dataclasses import replace
 from gc import freeze, unfreeze
-from itertools import count
 from time import thread_time
 
 import pytest
 
 from auth.credentials import digest
 from auth.models import Rotation
-from auth.store import StoreUnavailable
+from auth.store import SESSIONS_EACH, StoreUnavailable
 from auth.store.memory import MemoryStore
 from auth.store.memory.expiring import Pool
 from tests.store_records import (
@@ -31,15 +29,12 @@ from tests.store_records import (
 )
 
 
-async def small_store(
-    *, grants: int = 9, access_tokens: int = 9, spent: int = 9, sessions_each: int = 9
-) -> MemoryStore:
+async def small_store(*, grants: int = 9, access_tokens: int = 9, spent: int = 9) -> MemoryStore:
     """A store that is soon full, with two people."""
     store = MemoryStore(
         max_grants=grants,
         max_access_tokens=access_tokens,
         max_spent=spent,
-        max_sessions_each=sessions_each,
     )
     await add_people(store, "ada", "bob")
     return store
@@ -151,28 +146,6 @@ async def test_what_was_used_once_is_not_forgotten_to_make_room() -> None:
     assert await store.spend(digest("three"), NOW + 300, NOW + 120)
 
 
-async def test_who_signs_in_too_often_ends_their_own_oldest_session() -> None:
-    store = await small_store(sessions_each=2)
-    bobs = new_session("bob's", "bob")
-    sessions = [new_session(f"session {n}") for n in range(3)]
-    for session in (bobs, *sessions):
-        assert await store.add_session(session, VERIFIED)
-    assert await store.find_session(bobs.digest, NOW) == bobs
-    found = [await store.find_session(session.digest, NOW) for session in sessions]
-    assert found == [None, *sessions[1:]]
-
-
-async def test_the_only_session_somebody_may_have_is_their_newest() -> None:
-    store = await small_store(sessions_each=1)
-    old, new = new_session("old"), new_session("new")
-    await store.add_session(old, VERIFIED)
-    await store.add_session(new, VERIFIED)
-    assert await store.find_session(old.digest, NOW) is None
-    assert await store.find_session(new.digest, NOW) == new
-    await store.revoke_sessions("ada")
-    assert await store.find_session(new.digest, NOW) is None
-
-
 async def test_what_purge_forgot_is_no_room_to_make() -> None:
     store = await small_store(grants=2)
     await add_pending(store, "unused")
@@ -218,16 +191,16 @@ def test_a_full_pool_starts_over() -> None:
 
 async def fill(store: MemoryStore, number: int) -> None:
     """Grants that were exchanged, and as many sessions and forms: five times this many records."""
-    names = (f"{n}" for n in count())
-    grant, session = new_grant(), new_session()
-    for name, second in zip(names, range(number), strict=False):
-        later = second % 3600
-        new = replace(grant, grant_id=name, created_at=NOW + later)
+    for n in range(number):
+        name, subject, later = f"{n}", f"person {n // SESSIONS_EACH}", n % 3600
+        if n % SESSIONS_EACH == 0:
+            await add_people(store, subject)
+        new = new_grant(name, subject, created_at=NOW + later)
         code, access_token = new_code(new), new_access_token(new)
         await store.add_grant(new, code)
         await store.consume_code(code.digest, access_token, GRANTED_UNTIL + later, NOW)
         await store.add_session(
-            replace(session, digest=digest(name), expires_at=session.expires_at + later), VERIFIED
+            new_session(name, subject, expires_at=NOW + 8 * 3600 + later), VERIFIED
         )
         await store.spend(digest(name), NOW + 600, NOW)
 
@@ -237,8 +210,7 @@ async def fill(store: MemoryStore, number: int) -> None:
     [100_000, pytest.param(1_000_000, marks=[pytest.mark.bench, pytest.mark.timeout(300)])],
 )
 async def test_purge_never_holds_the_loop_for_ten_milliseconds(records: int) -> None:
-    store = MemoryStore(max_sessions_each=records)
-    await add_people(store, "ada")
+    store = MemoryStore()
     await fill(store, records // 5)
     freeze()
     slices, forgotten = [], 0

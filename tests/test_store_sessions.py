@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from auth.credentials import digest
-from auth.store import Store
+from auth.store import SESSIONS_EACH, Store
 from tests.store_records import (
     NOW,
     VERIFIED,
@@ -69,6 +69,20 @@ async def test_signing_out_everywhere_ends_all_sessions_of_one_person(store: Sto
     await store.revoke_sessions("nobody")
     assert not any([await store.find_session(session.digest, NOW) for session in mine])
     assert await store.find_session(bobs.digest, NOW) == bobs
+
+
+async def test_who_signs_in_too_often_ends_their_own_oldest_session(store: Store) -> None:
+    await add_people(store, "ada", "bob")
+    bobs = new_session("bob's", "bob")
+    sessions = [new_session(f"session {n}", signed_in_at=NOW + n) for n in range(SESSIONS_EACH + 2)]
+    late = new_session("with the clock set back", signed_in_at=NOW - 1)
+    for session in (bobs, *sessions, late):
+        assert await store.add_session(session, VERIFIED)
+    assert await store.find_session(bobs.digest, NOW) == bobs
+    found = [await store.find_session(session.digest, NOW) for session in (*sessions, late)]
+    assert found == [None, None, None, *sessions[3:], late]
+    await store.revoke_sessions("ada")
+    assert not any([await store.find_session(session.digest, NOW) for session in sessions])
 
 
 async def test_a_clock_set_back_revives_no_session(store: Store) -> None:

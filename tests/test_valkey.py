@@ -145,14 +145,6 @@ async def test_long_lists_come_in_pages(store: Store) -> None:
 # What is kept
 
 
-async def test_of_very_many_sessions_a_persons_oldest_goes(store: Store) -> None:
-    for n in range(101):
-        assert await store.add_session(new_session(f"{n}", signed_in_at=NOW + n), VERIFIED)
-    assert await store.find_session(digest("0"), NOW) is None
-    assert await store.find_session(digest("1"), NOW)
-    assert await store.find_session(digest("100"), NOW)
-
-
 async def test_what_expires_is_swept_up_by_the_server_and_no_sooner(
     store: Store, server: Any
 ) -> None:

@@ -10,6 +10,8 @@ The contract in words:
   a restart, not a clock set back.
 * `find_…` answers None for what is unknown, expired or revoked, unless its docstring says else.
   Something is expired from the second of its `expires_at` on.
+* What a person has is bounded, and of what is theirs alone the oldest makes room: nobody can fill
+  the store, and nobody can end what is somebody else's.
 * Trouble with the backend is `StoreUnavailable`, always; it reaches clients as 503 (never 401,
   which makes them throw good tokens away).
 """
@@ -30,6 +32,11 @@ from auth.models import (
     Session,
     Use,
 )
+
+SESSIONS_EACH = 100
+"""So many browsers may a person be signed in in."""
+GRANTS_EACH = 200
+"""So many grants may a person have, revoked ones that are still remembered included."""
 
 
 class StoreUnavailable(Exception):
@@ -113,7 +120,8 @@ class Store(Protocol):
         """Add a session; False if the person is disabled or unknown, or has another password now.
 
         `verified` is the hash of the password with which they signed in: checking one takes time,
-        in which it may be changed, and what is shut out then must not slip in afterwards.
+        in which it may be changed, and what is shut out then must not slip in afterwards. Of more
+        than SESSIONS_EACH the person's oldest end.
         """
 
     async def find_session(self, digest: Digest, now: int) -> Session | None:
@@ -143,6 +151,10 @@ class Store(Protocol):
         False, and nothing added, if the person is disabled or unknown, the client is banned, or
         `session`, the person's in which they consented, does not live. A subject that starts with
         `client:` is a client, not a person, and has no account and no session.
+
+        Of more than GRANTS_EACH of a person some are forgotten, and so end: first what is dead,
+        then what was never exchanged, of the same client before others', then what was not
+        refreshed for longest, of the same client before others'.
         """
 
     async def find_grant(self, grant_id: str, now: int) -> Grant | None:
@@ -246,7 +258,7 @@ class Store(Protocol):
     # What happened
 
     async def add_event(self, event: Event, alike: Collection[str], most: int) -> None:
-        """Remember an event for its subject. Without a subject: forgotten.
+        """Remember an event for its subject; one that is nobody's is forgotten.
 
         Of this person's events of the kinds in `alike` only the newest `most` stay remembered.
         """

@@ -10,10 +10,11 @@ from typing import Any
 import httpx2
 
 from auth import tokens
-from auth.credentials import KeyRing, digest
-from auth.models import Account, Code, Grant
+from auth.accounts import new_account
+from auth.credentials import KeyRing, digest, new_secret
+from auth.models import Code, Grant
 from auth.pkce import challenge_of
-from auth.store import Store
+from auth.store import GRANTS_EACH, Store
 from auth.store.urls import open_store
 from tests.kit import (
     MCP_HEADERS,
@@ -32,27 +33,29 @@ AT_A_TIME = 50
 
 @dataclass
 class Mint:
-    """Somebody who allows one client as much as is asked for."""
+    """People who allow one client as much as is asked for."""
 
     store: Store
     resource: str
     client: Mapping[str, Any]
-    subject: str
     keys: KeyRing = field(default_factory=lambda: KeyRing([KEY.encode()]))
 
     async def codes(self, number: int) -> Sequence[str]:
         """Fresh codes, each of a grant of its own, good for an hour."""
         codes = [tokens.new_code() for _ in range(number)]
         async with TaskGroup() as tasks:
-            for code in codes:
-                tasks.create_task(self._add(code))
+            for start in range(0, number, GRANTS_EACH):
+                person = new_account(new_secret("person_"), "", 0)
+                await self.store.add_account(person)
+                for code in codes[start : start + GRANTS_EACH]:
+                    tasks.create_task(self._add(code, person.subject))
         return codes
 
-    async def _add(self, code: str) -> None:
+    async def _add(self, code: str, subject: str) -> None:
         now = int(time.time())
         grant = Grant(
             grant_id=tokens.grant_id_of(tokens.new_handle(self.keys, code)),
-            subject=self.subject,
+            subject=subject,
             client_id=self.client["client_id"],
             client_name="Test client",
             redirect_uri=REDIRECT_URI,
@@ -77,10 +80,8 @@ async def minting(http: httpx2.AsyncClient, store_url: str) -> AsyncIterator[Min
     try:
         answer = await http.post("/oauth/register", json=registration())
         assert answer.status_code == 201, answer.text
-        account = Account("person_1", "alice", "", "Alice", "alice@example.com", (), 0)
-        await store.add_account(account)
         resource = str(http.base_url).removesuffix("/") + "/mcp"
-        yield Mint(store, resource, answer.json(), account.subject)
+        yield Mint(store, resource, answer.json())
     finally:
         await store.close()
 

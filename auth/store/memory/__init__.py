@@ -21,6 +21,7 @@ from auth.models import (
     Rotation,
     Use,
 )
+from auth.store import GRANTS_EACH, SESSIONS_EACH
 from auth.store.memory.expiring import Expiring, Pool
 from auth.store.memory.grants import Grants, is_live
 from auth.store.memory.people import People
@@ -40,9 +41,9 @@ class MemoryStore(People):
         max_grants: int = 250_000,
         max_access_tokens: int = 500_000,
         max_spent: int = 500_000,
-        max_sessions_each: int = 100,
+        max_sessions_each: int = SESSIONS_EACH,
     ) -> None:
-        super().__init__(Sessions(max_sessions_each), Grants(max_grants))
+        super().__init__(Sessions(max_sessions_each), Grants(max_grants, GRANTS_EACH))
         self._max_access_tokens = max_access_tokens
         self._max_spent = max_spent
         self._bans: dict[Digest, Ban] = {}

@@ -6,7 +6,7 @@ from dataclasses import replace
 from itertools import islice
 from operator import attrgetter
 
-from auth.models import Code, Digest, Grant, Use
+from auth.models import CLIENT_SUBJECT, Code, Digest, Grant, Use
 from auth.store import StoreUnavailable
 from auth.store.memory.expiring import SLICE, Expiring
 
@@ -19,8 +19,9 @@ def is_live(grant: Grant, now: int) -> bool:
 class Grants:
     """A bounded number, with their codes: what can be done without goes first, a live one never."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, most_each: int) -> None:
         self._most = most
+        self._most_each = most_each
         self._by_id: Expiring[str, Grant] = Expiring(attrgetter("expires_at"))
         self._codes: Expiring[Digest, Code] = Expiring(attrgetter("expires_at"))
         self._of: dict[str, set[str]] = {}
@@ -37,6 +38,7 @@ class Grants:
 
     def add(self, grant: Grant, code: Code | None) -> None:
         """Add a grant, with its code if it has one; raises StoreUnavailable if all are alive."""
+        self._make_room_of_their_own(grant)
         self._make_room(grant.created_at)
         self._by_id[grant.grant_id] = grant
         self._of.setdefault(grant.subject, set()).add(grant.grant_id)
@@ -123,14 +125,31 @@ class Grants:
                 pass
         if len(self._by_id) < self._most:
             return
-        if self._unexchanged:
-            grant_id, digest = self._unexchanged.popitem(last=False)
-            self._codes.pop(digest, None)
-        elif self._revoked:
-            # To be unknown is to be as dead as it was: only its tombstone is lost.
-            grant_id, _ = self._revoked.popitem(last=False)
-        else:
+        # To be unknown is to be as dead as it was: of a revoked one only its tombstone is lost.
+        dispensable = next(iter(self._unexchanged or self._revoked), None)
+        if dispensable is None:
             raise StoreUnavailable("the memory store is full of live grants")
+        self._forget(dispensable)
+
+    def _make_room_of_their_own(self, new: Grant) -> None:
+        own = self._of.get(new.subject, set())
+        if len(own) < self._most_each or new.subject.startswith(CLIENT_SUBJECT):
+            return
+
+        def worth(grant_id: str) -> tuple[bool, bool, bool, int]:
+            grant = self._by_id[grant_id]
+            return (
+                is_live(grant, new.created_at),
+                grant.generation > 0,
+                grant.client_id != new.client_id,
+                max(grant.created_at, grant.rotated_at),
+            )
+
+        self._forget(min(own, key=worth))
+
+    def _forget(self, grant_id: str) -> None:
+        if grant_id in self._unexchanged:
+            self._codes.pop(self._unexchanged[grant_id], None)
         self._unlist(self._by_id.pop(grant_id))
 
     def _unlist(self, grant: Grant) -> None:

@@ -135,7 +135,7 @@ class People:
     # What happened
 
     async def add_event(self, event: Event, alike: Collection[str], most: int) -> None:
-        if event.subject is not None:
+        if event.subject in self._accounts:
             events = self._events.setdefault(event.subject, [])
             events.append(event)
             counted = [event for event in events if event.kind in alike]

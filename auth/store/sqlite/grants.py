@@ -6,7 +6,8 @@ from sqlite3 import Connection
 from typing import Any
 
 from auth.credentials import digest as digest_of
-from auth.models import AccessToken, Code, Consumption, Digest, Grant, Rotation
+from auth.models import CLIENT_SUBJECT, AccessToken, Code, Consumption, Digest, Grant, Rotation
+from auth.store import GRANTS_EACH
 from auth.store.sqlite.database import Database
 from auth.store.sqlite.recent import Recent
 
@@ -59,6 +60,8 @@ class Grants(Database):
         def step(db: Connection) -> bool:
             if db.execute(insert, row).rowcount == 0:
                 return False
+            if not grant.subject.startswith(CLIENT_SUBJECT):
+                forget_dispensable_grants(db, grant)
             if isinstance(issued, Code):
                 add_code(db, issued)
             else:
@@ -246,6 +249,19 @@ def renew_grant(db: Connection, grant_id: str, generation: int, expires_at: int,
         UPDATE grants SET generation = ?, rotated_at = ?, expires_at = ? WHERE grant_id = ?
     """
     db.execute(update, (generation, now, expires_at, grant_id))
+
+
+def forget_dispensable_grants(db: Connection, new: Grant) -> None:
+    """Make room for a person's new grant if they have too many (`Store.add_grant`)."""
+    delete = """
+        DELETE FROM grants WHERE grant_id IN (
+            SELECT grant_id FROM grants WHERE subject = ?1 AND grant_id != ?2
+            ORDER BY revoked_at IS NULL AND expires_at > ?3 DESC, generation > 0 DESC,
+                client_id != ?4 DESC, max(created_at, rotated_at) DESC, rowid DESC
+            LIMIT -1 OFFSET ?5)
+    """
+    row = (new.subject, new.grant_id, new.created_at, new.client_id, GRANTS_EACH - 1)
+    db.execute(delete, row)
 
 
 def end_grant(db: Connection, grant_id: str, now: int) -> bool:

@@ -6,6 +6,7 @@ from sqlite3 import Connection
 from typing import Any
 
 from auth.models import Account, Digest, Event, Session
+from auth.store import SESSIONS_EACH
 from auth.store.sqlite.database import Database
 from auth.store.sqlite.grants import end_grants
 
@@ -120,7 +121,18 @@ class People(Database):
         """
         times = (session.signed_in_at, session.expires_at)
         row = (session.digest, *times, session.subject, verified)
-        return await self._write(lambda db: db.execute(insert, row).rowcount == 1)
+        delete = """
+            DELETE FROM sessions WHERE digest IN (
+                SELECT digest FROM sessions WHERE subject = ? AND digest != ?
+                ORDER BY signed_in_at DESC LIMIT -1 OFFSET ?)
+        """
+
+        def step(db: Connection) -> bool:
+            is_added = db.execute(insert, row).rowcount == 1
+            db.execute(delete, (session.subject, session.digest, SESSIONS_EACH - 1))
+            return is_added
+
+        return await self._write(step)
 
     async def find_session(self, digest: Digest, now: int) -> Session | None:
         select = """
@@ -146,7 +158,10 @@ class People(Database):
     async def add_event(self, event: Event, alike: Collection[str], most: int) -> None:
         if event.subject is None:
             return
-        insert = "INSERT INTO events VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?)"
+        insert = """
+            INSERT INTO events SELECT NULL, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8
+            WHERE EXISTS (SELECT 1 FROM accounts WHERE subject = ?3)
+        """
         row = (
             event.at,
             event.kind,

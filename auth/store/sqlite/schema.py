@@ -119,7 +119,10 @@ VERSION_1: Migration = (
     f"PRAGMA application_id = {APPLICATION_ID}",
 )
 
-MIGRATIONS: Sequence[Migration] = (VERSION_1,)
+# Version 1 kept what happened under the name of somebody who had been removed.
+VERSION_2: Migration = ("DELETE FROM events WHERE subject NOT IN (SELECT subject FROM accounts)",)
+
+MIGRATIONS: Sequence[Migration] = (VERSION_1, VERSION_2)
 """What makes version n + 1 out of version n, oldest first; `PRAGMA user_version` counts them."""
 
 

@@ -18,6 +18,7 @@ from operator import attrgetter
 
 from auth.credentials import digest as digest_of
 from auth.models import AccessToken, Ban, Code, Consumption, Digest, Grant, Rotation, Use
+from auth.store import GRANTS_EACH
 from auth.store.valkey.connection import PAGE, Connection
 from auth.store.valkey.people import People
 from auth.store.valkey.records import dump, flat, load, load_flat
@@ -74,6 +75,7 @@ class ValkeyStore(People):
             digest=issued.digest.hex(),
             issued=flat(issued),
             issued_expires_at=issued.expires_at,
+            most=GRANTS_EACH,
         )
         return bool(added)
 

@@ -10,6 +10,9 @@ if
 then
   return 0
 end
+if not a.is_client then
+  make_room_for_grant()
+end
 call('HSET', k, 'client', a.client, unpack(a.grant))
 call('SADD', key('grants', a.subject), a.grant_id)
 call('SADD', prefix .. 'clients', a.client)
@@ -144,13 +147,6 @@ return cjson.encode(found)
 --- purge allow-oom
 local expired = call('ZRANGE', prefix .. 'expiring', '-inf', a.now, 'BYSCORE', 'LIMIT', 0, a.limit)
 for _, grant_id in ipairs(expired) do
-  local k = key('grant', grant_id)
-  local subject, client = unpack(call('HMGET', k, 'subject', 'client'))
-  if subject then
-    call('DEL', k)
-    call('SREM', key('grants', subject), grant_id)
-    unlist_of_client(grant_id, client)
-  end
-  call('ZREM', prefix .. 'expiring', grant_id)
+  forget_grant(grant_id)
 end
 return #expired

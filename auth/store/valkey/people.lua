@@ -86,13 +86,13 @@ if not admits(a.subject) or password_hash ~= a.verified then
   return 0
 end
 local index = key('sessions', a.subject)
+-- Their own oldest goes: nobody can sign anybody else out by signing in often.
+for _, digest in ipairs(call('ZRANGE', index, 0, -a.most)) do
+  end_session(a.subject, digest)
+end
 put(key('session', a.digest), a.session, a.expires_at - a.now)
 call('ZADD', index, a.now, a.digest)
 keep(index, a.expires_at - a.now)
--- Their own oldest goes: nobody can sign anybody else out by signing in often.
-for _, digest in ipairs(call('ZRANGE', index, 0, -1 - a.most)) do
-  end_session(a.subject, digest)
-end
 return 1
 
 --- extend_session
@@ -122,6 +122,9 @@ keep(k, a.expires_at - a.now)
 return 1
 
 --- add_event
+if call('EXISTS', key('account', a.subject)) == 0 then
+  return
+end
 local k = key('events', a.subject)
 call('LPUSH', k, a.event)
 local alike, found = {}, 0

@@ -4,11 +4,11 @@ import json
 from collections.abc import Collection, Sequence
 
 from auth.models import Account, Digest, Event, Session
+from auth.store import SESSIONS_EACH
 from auth.store.valkey.connection import PAGE, Connection
 from auth.store.valkey.records import dump, flat, load, load_flat
 
 EVENTS_TTL = 366 * 24 * 3600
-SESSIONS_EACH = 100
 
 
 class People:

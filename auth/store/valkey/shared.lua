@@ -109,6 +109,40 @@ local function end_everything_of(subject, kept_session)
   end_grants(call('SMEMBERS', key('grants', subject)))
 end
 
+local function forget_grant(grant_id)
+  local k = key('grant', grant_id)
+  local subject, client = unpack(call('HMGET', k, 'subject', 'client'))
+  if subject then
+    call('DEL', k)
+    call('SREM', key('grants', subject), grant_id)
+    unlist_of_client(grant_id, client)
+  end
+  call('ZREM', prefix .. 'expiring', grant_id)
+end
+
+-- As `Store.add_grant` says: dead ones first, then those never exchanged, then the longest unused.
+local function make_room_for_grant()
+  local grant_ids, worth = call('SMEMBERS', key('grants', a.subject)), {}
+  if #grant_ids < a.most then
+    return
+  end
+  for _, grant_id in ipairs(grant_ids) do
+    local generation, client, created_at, rotated_at = unpack(
+      call('HMGET', key('grant', grant_id), 'generation', 'client', 'created_at', 'rotated_at')
+    )
+    worth[grant_id] = (is_live(grant_id) and 4e10 or 0)
+      + (generation ~= '0' and 2e10 or 0)
+      + (client ~= a.client and 1e10 or 0)
+      + math.max(tonumber(created_at), tonumber(rotated_at))
+  end
+  table.sort(grant_ids, function(one, other)
+    return worth[one] < worth[other]
+  end)
+  for n = 1, #grant_ids - a.most + 1 do
+    forget_grant(grant_ids[n])
+  end
+end
+
 local function extend_grant(grant_id, expires_at)
   local k = key('grant', grant_id)
   call('HSET', k, 'expires_at', expires_at)
