@@ -3,7 +3,7 @@
 --- add_grant
 local k = key('grant', a.grant_id)
 if
-  call('HEXISTS', prefix .. 'bans', a.client) == 1
+  is_banned(a.client)
   or not (a.is_client or admits(a.subject))
   or (is_given(a.session) and not has_session(a.subject, a.session))
   or call('EXISTS', k) == 1
@@ -20,17 +20,29 @@ extend_grant(a.grant_id, a.expires_at)
 put(key(a.kind, a.digest), a.issued, a.issued_expires_at - a.now)
 return 1
 
+--- find_grant no-writes
+return is_live(a.grant_id) and cjson.encode(call('HGETALL', key('grant', a.grant_id)))
+
 --- find_grants no-writes
 local found = {}
 for _, grant_id in ipairs(call('SMEMBERS', key('grants', a.subject))) do
-  found[#found + 1] = call('HGETALL', key('grant', grant_id))
+  if not a.now or is_live(grant_id) then
+    found[#found + 1] = call('HGETALL', key('grant', grant_id))
+  end
 end
 return cjson.encode(found)
 
---- find_issued no-writes
-local k = key(a.kind, a.digest)
+--- find_code no-writes
+local k = key('code', a.digest)
 local grant_id = call('HGET', k, 'grant_id')
 return grant_id
+  and cjson.encode({ call('HGETALL', k), call('HGETALL', key('grant', grant_id)) })
+
+--- find_access_token no-writes
+local k = key('token', a.digest)
+local grant_id = call('HGET', k, 'grant_id')
+return grant_id
+  and is_live(grant_id)
   and cjson.encode({ call('HGETALL', k), call('HGETALL', key('grant', grant_id)) })
 
 --- consume_code
@@ -118,7 +130,14 @@ end
 
 --- ban_client allow-oom
 call('HSET', prefix .. 'bans', a.client, a.ban)
-end_grants(call('ZRANGE', key('client', a.client), 0, -1))
+
+--- end_grants_of_client allow-oom
+local grant_ids = call('ZRANGE', key('client', a.client), 0, a.most - 1)
+for _, grant_id in ipairs(grant_ids) do
+  end_grant(grant_id)
+  unlist_of_client(grant_id, a.client)
+end
+return #grant_ids
 
 --- unban_client allow-oom
 return call('HDEL', prefix .. 'bans', a.client)
@@ -138,7 +157,7 @@ for _, client in ipairs(a.clients) do
   local index = key('client', client)
   local live = call('ZCOUNT', index, '(' .. a.now, '+inf')
   local last = call('ZRANGE', index, -1, -1)[1]
-  if live > 0 then
+  if live > 0 and not is_banned(client) then
     found[#found + 1] = { call('HMGET', key('grant', last), 'client_id', 'client_name'), live }
   end
 end

@@ -68,10 +68,18 @@ local function end_sessions(subject, kept)
   end
 end
 
+local function is_banned(client)
+  return call('HEXISTS', prefix .. 'bans', client) == 1
+end
+
+-- A ban counts from its first step on, though it ends the grants one slice after the other.
 local function is_live(grant_id)
-  local expires_at, revoked_at =
-    unpack(call('HMGET', key('grant', grant_id), 'expires_at', 'revoked_at'))
-  return expires_at and not revoked_at and tonumber(expires_at) > a.now
+  local expires_at, revoked_at, client =
+    unpack(call('HMGET', key('grant', grant_id), 'expires_at', 'revoked_at', 'client'))
+  return expires_at
+    and not revoked_at
+    and tonumber(expires_at) > a.now
+    and not is_banned(client)
 end
 
 local function unlist_of_client(grant_id, client)
