@@ -12,8 +12,8 @@ from uuid import uuid4
 from mcp.server.subscriptions import InMemorySubscriptionBus, ServerEvent
 from valkey.asyncio import Valkey
 from valkey.asyncio.client import PubSub
+from valkey.asyncio.connection import parse_url
 from valkey.exceptions import ConnectionError as ValkeyConnectionError
-from valkey.exceptions import ValkeyError
 
 MAX_WAITING = 1024
 TLS_SCHEMES = ("valkeys://", "rediss://")
@@ -23,6 +23,8 @@ logger = logging.getLogger("latchgate")
 
 class SharedSubscriptionBus:
     """A `SubscriptionBus` whose events reach the listeners of every replica with this `prefix`.
+
+    And on this database: another deployment may use another one of the same server.
 
     Listeners here hear at once, whatever becomes of Valkey; what is published while it is away
     goes out when it is back. Nothing is replayed to a replica that was not connected: an event
@@ -42,7 +44,9 @@ class SharedSubscriptionBus:
         reconnect_after: float = 1,
     ) -> None:
         self._url = url
-        self._channel = prefix + "subscriptions"
+        # The databases of a server share its channels: without the number they heard each other.
+        database = parse_url(url).get("db", 0)
+        self._channel = f"{prefix}subscriptions:{database}"
         self._timeout = timeout
         self._quiet = quiet
         self._reconnect_after = reconnect_after
@@ -76,7 +80,7 @@ class SharedSubscriptionBus:
         while True:
             try:
                 await self._exchange()
-            except* (ValkeyError, OSError) as trouble:
+            except* Exception as trouble:  # noqa: BLE001 - whatever it is, others are still heard
                 if is_news or self.connected.is_set():
                     logger.warning("events do not reach other replicas: %s", trouble.exceptions[0])
                 is_news = False
@@ -89,7 +93,6 @@ class SharedSubscriptionBus:
         secure = {"ssl_check_hostname": True} if self._url.startswith(TLS_SCHEMES) else {}
         client: Valkey = Valkey.from_url(
             self._url,
-            decode_responses=True,
             # `_watch` tells a dead connection from one on which nothing happens.
             socket_timeout=None,
             socket_connect_timeout=self._timeout,
@@ -122,7 +125,7 @@ class SharedSubscriptionBus:
             await asyncio.sleep(self._quiet)
         raise ValkeyConnectionError("the server is silent")
 
-    async def _deliver(self, data: str) -> None:
+    async def _deliver(self, data: bytes) -> None:
         try:
             sender, kind, values = json.loads(data)
             event = _KINDS[kind](**values)

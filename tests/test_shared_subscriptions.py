@@ -1,10 +1,12 @@
 """The bus of `subscriptions/listen` that replicas share."""
 
+import json
 import logging
 import socket
 from asyncio import Event, TaskGroup, timeout
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,7 @@ from resource_server.shared_subscriptions import SharedSubscriptionBus
 from tests.certificates import server_tls
 from tests.relay import relay_to
 
-CHANNEL = "latchgate:1:subscriptions"
+CHANNEL = "latchgate:1:subscriptions:0"
 LAST = ResourceUpdated("test://last")
 END = ResourceUpdated("test://end")
 
@@ -138,9 +140,12 @@ async def test_whoever_unsubscribed_hears_nothing(valkey_url: str) -> None:
     assert gone.heard == []
 
 
-async def test_deployments_with_different_prefixes_do_not_hear_each_other(valkey_url: str) -> None:
-    here, there = SharedSubscriptionBus(valkey_url), SharedSubscriptionBus(valkey_url)
-    stranger = SharedSubscriptionBus(valkey_url, prefix="other:1:")
+@pytest.mark.parametrize(("database", "prefix"), [("/0", "other:1:"), ("/1", "latchgate:1:")])
+async def test_deployments_on_one_server_do_not_hear_each_other(
+    valkey_url: str, database: str, prefix: str
+) -> None:
+    here, there = SharedSubscriptionBus(valkey_url), SharedSubscriptionBus(valkey_url + "/0")
+    stranger = SharedSubscriptionBus(valkey_url + database, prefix=prefix)
     on_there, on_stranger = Listener(), Listener()
     there.subscribe(on_there)
     stranger.subscribe(on_stranger)
@@ -176,11 +181,26 @@ async def test_what_cannot_be_read_is_passed_over(
             '["x", "Unknown", {}]',
             '["x", "ResourceUpdated", {}]',
             "[[]]",
+            b"\xff\xfe",
         ):
             server.publish(CHANNEL, data)
         await here.publish(LAST)
         assert await on_there.until_last() == []
-    assert caplog.text.count("could not be read") == 12
+    assert caplog.text.count("could not be read") == 14
+
+
+async def test_whatever_goes_wrong_the_exchange_is_taken_up_again(
+    valkey_url: str, server: Any, warned: Warned
+) -> None:
+    here = SharedSubscriptionBus(valkey_url, reconnect_after=0)
+    on_here = Listener()
+    here.subscribe(on_here)
+    async with running(here):
+        server.publish(CHANNEL, "[" * 100_000)
+        assert "other replicas" in await warned.text()
+        await connected(here)
+        server.publish(CHANNEL, json.dumps(["x", "ResourceUpdated", asdict(LAST)]))
+        assert await on_here.until_last() == []
 
 
 async def test_a_bus_that_lost_its_connection_takes_up_again(
