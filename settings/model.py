@@ -131,7 +131,10 @@ class Settings(BaseSettings):
         120,
         ge=0,
         le=120,
-        description="Seconds in which a spent refresh token still repeats its answer.",
+        description=(
+            "Seconds in which a spent refresh token still repeats its answer: no longer than an "
+            "access token lives."
+        ),
     )
     session_ttl: Seconds = Field(
         8 * HOUR, description="Seconds that a person stays signed in unseen."
@@ -238,6 +241,11 @@ class Settings(BaseSettings):
             raise ValueError(
                 f"{PREFIX}INTROSPECTION_CLIENT_ID and {PREFIX}INTROSPECTION_CLIENT_SECRET "
                 "belong together: set both or neither"
+            )
+        if self.access_token_ttl < self.refresh_grace:
+            raise ValueError(
+                f"{PREFIX}ACCESS_TOKEN_TTL must not be shorter than {PREFIX}REFRESH_GRACE, in "
+                "which the same access token is given again: make one longer, or the other shorter"
             )
         return self
 

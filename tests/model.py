@@ -101,8 +101,7 @@ class Family:
         successor = self.answers[number]
         if number == self.newest - 1 and now < successor.at + GRACE:
             # Given again as it was or not at all, and no harm done.
-            is_the_same = self.accepts(self.newest, now) is not None and successor.scopes == scopes
-            return self.newest if is_the_same else "invalid_grant"
+            return self.newest if self.accepts(self.newest, now) == scopes else "invalid_grant"
         self.is_ended = True
         return "invalid_grant"
 

@@ -92,6 +92,19 @@ async def test_a_repetition_that_asks_for_something_else_gets_nothing(world: Wor
     assert await world.calls(second["access_token"]) == 200
 
 
+async def test_a_repetition_after_scopes_were_taken_away_gets_the_same_pair_for_the_rest(
+    world: World,
+) -> None:
+    client = await world.register()
+    first = await world.tokens(client, scope="user user:write")
+    second = (await world.refresh(client, first["refresh_token"])).json()
+    (account,) = await world.store.list_accounts()
+    (grant,) = await world.store.find_grants(account.subject, world.clock())
+    await world.store.narrow_grant(grant.grant_id, ("user",), world.clock())
+    again = (await world.refresh(client, first["refresh_token"])).json()
+    assert again == second | {"scope": "user"}
+
+
 @pytest.mark.parametrize(
     ("changes", "error"),
     [

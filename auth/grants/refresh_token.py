@@ -1,5 +1,7 @@
 """The refresh token grant (OAuth 2.1 §4.3): rotation, a short grace, and no second theft."""
 
+from dataclasses import replace
+
 from starlette.requests import Request
 
 from auth import audit, tokens
@@ -70,9 +72,15 @@ async def _repeat(
     """Give the answer again whose receiver may not have read it: the same tokens, no new ones."""
     for secret in tokens.access_tokens(server.keys, handle, generation):
         found = await server.store.find_access_token(digest(secret), server.now())
-        if found is not None and found[0].scopes == scopes:
+        if found is None:
+            continue
+        access_token, grant = found
+        # The person may have taken some of its scopes away since.
+        remaining = tuple(scope for scope in access_token.scopes if scope in grant.scopes)
+        if remaining == scopes:
             refresh = tokens.refresh_token(server.keys, handle, generation)
-            return token_response(server, client, secret, found[0], refresh)
+            answer = replace(access_token, scopes=remaining)
+            return token_response(server, client, secret, answer, refresh)
     raise InvalidGrant(_REFUSED)
 
 

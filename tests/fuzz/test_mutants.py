@@ -68,8 +68,8 @@ MUTANTS = [
     Mutant(
         "a repetition is given to whoever asks for more",
         refresh_token._repeat,
-        " and found[0].scopes == scopes",
-        "",
+        "remaining == scopes",
+        "True",
     ),
     Mutant("no absolute end", issuing.expiry_after, "min(idle, grant.ends_at)", "idle"),
     Mutant(
