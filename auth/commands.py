@@ -3,11 +3,12 @@
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import anyio
 
 from auth.store import Store, StoreUnavailable
-from auth.store.urls import open_store
+from auth.store.urls import open_store, place_of
 from settings import Settings, load_settings
 
 
@@ -36,6 +37,13 @@ async def _carry_out(command: Command, settings: Settings, given: Namespace) -> 
         raise Refused(
             "LATCHGATE_STORE_URL is memory://, and what the server has in memory nobody else can "
             "reach. Set it to sqlite:///latchgate.db, for the server and for this command."
+        )
+    place = place_of(settings.store_url)
+    print(f"Store: {place}", file=sys.stderr)  # noqa: T201 - which one is not said by its contents
+    if isinstance(place, Path) and not place.exists() and "may_make_store" not in given:
+        raise Refused(
+            f"There is no store at {place}. Run this where the server runs, or give "
+            "LATCHGATE_STORE_URL an absolute path: sqlite:////var/lib/latchgate.db."
         )
     await store.open()
     try:

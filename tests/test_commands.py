@@ -17,6 +17,16 @@ from auth.credentials import digest
 from auth.store.sqlite import SqliteStore
 from tests.clock import Clock
 from tests.kit import error_of, new_settings, serving
+from tests.store_backends import opened
+
+REPORT = f"""
+[[clients]]
+client_id = "report"
+client_name = "Nightly report"
+secret_sha256 = "{digest("s").hex()}"
+grant_types = ["client_credentials"]
+scope = "user"
+"""
 
 
 class Input(io.StringIO):
@@ -44,7 +54,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
         parser = module.new_parser()  # type: ignore[attr-defined]
         code = main(parser, [*arguments])
         printed = capsys.readouterr()
-        return code, printed.out + printed.err
+        return code, printed.out + printed.err.removeprefix(f"Store: {tmp_path / 'test.db'}\n")
 
     return run
 
@@ -108,16 +118,39 @@ def test_at_a_terminal_it_is_asked_for_twice(
 def test_what_will_not_do_is_refused_with_the_reason(
     run: Run, arguments: tuple[str, ...], stdin: str, words: str
 ) -> None:
+    Path("test.db").touch()
     code, text = run(accounts, *arguments, stdin=stdin)
     assert code == 1
     assert words in text
-    assert run(accounts, "list") == (0, "")
 
 
-def test_a_name_that_is_taken_is_refused(run: Run) -> None:
+def test_a_name_that_is_taken_is_refused_and_no_password_drawn_for_it(run: Run) -> None:
     run(accounts, "add", "ada", "--generate")
     code, text = run(accounts, "add", "Ada", "--generate")
-    assert (code, "already" in text) == (1, True)
+    assert (code, text) == (1, "There is a Ada already.\n")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (accounts, "list"),
+        (accounts, "disable", "ada"),
+        (clients, "list"),
+        (clients, "ban", "a" * 6),
+    ],
+)
+def test_where_there_is_no_store_none_is_made(
+    run: Run, tmp_path: Path, arguments: tuple[object, ...]
+) -> None:
+    code, text = run(*arguments)
+    assert code == 1
+    assert f"There is no store at {tmp_path / 'test.db'}" in text
+    assert not [*tmp_path.iterdir()]
+
+
+def test_the_first_account_may_be_there_before_the_server(run: Run, tmp_path: Path) -> None:
+    assert run(accounts, "add", "ada", "--generate")[0] == 0
+    assert (tmp_path / "test.db").exists()
 
 
 @pytest.mark.parametrize("module", [accounts, clients])
@@ -160,16 +193,17 @@ async def test_a_banned_client_is_out_on_the_next_call_and_may_come_back(
         tokens, others = await world.tokens(client), await world.tokens(other)
         name = digest(client["client_id"]).hex()[:12]
         assert name in (await in_thread(run, clients, "list"))[1]
-        code, text = await in_thread(run, clients, "ban", "")
-        assert (code, "2 clients are meant" in text) == (1, True)
-        assert (await in_thread(run, clients, "ban", "no such"))[0] == 1
+        for wanted in ("", name[:5], "no such"):
+            code, text = await in_thread(run, clients, "ban", wanted)
+            assert (code, "No client is meant" in text) == (1, True)
         assert (await in_thread(run, clients, "ban", name))[0] == 0
         assert await world.calls(tokens["access_token"]) == 401
         assert await world.calls(others["access_token"]) == 200
         response = await world.refresh(client, tokens["refresh_token"])
         assert error_of(response) == (401, "invalid_client")
         assert "banned" in (await in_thread(run, clients, "list"))[1]
-        assert (await in_thread(run, clients, "unban", "ffff" + name))[0] == 1
+        for wanted in ("", name[:5], "ffff" + name):
+            assert (await in_thread(run, clients, "unban", wanted))[0] == 1
         assert (await in_thread(run, clients, "unban", name))[0] == 0
         assert (await world.tokens(client))["access_token"]
 
@@ -177,9 +211,30 @@ async def test_a_banned_client_is_out_on_the_next_call_and_may_come_back(
 async def test_a_client_that_never_connected_can_be_banned_by_its_whole_id(
     run: Run, tmp_path: Path
 ) -> None:
+    async with opened(SqliteStore(str(tmp_path / "test.db"))):
+        pass
     client_id = "https://client.example/metadata.json"
     assert (await in_thread(run, clients, "ban", client_id))[0] == 0
     assert digest(client_id).hex()[:12] in (await in_thread(run, clients, "list"))[1]
+
+
+async def test_a_client_of_the_operators_can_be_banned_by_its_name(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "clients.toml"
+    file.write_text(REPORT)
+    monkeypatch.setenv("LATCHGATE_CLIENTS_FILE", str(file))
+    store = SqliteStore(str(tmp_path / "test.db"))
+    async with serving(Clock(), new_settings(clients_file=file), store) as world:
+        form = {"grant_type": "client_credentials", "client_id": "report", "client_secret": "s"}
+        token = (await world.token(form)).json()["access_token"]
+        assert "\treport\n" in (await in_thread(run, clients, "list"))[1]
+        code, text = await in_thread(run, clients, "ban", "report")
+        assert (code, "Banned Nightly report" in text) == (0, True)
+        assert await world.calls(token) == 401
+        assert (await in_thread(run, clients, "unban", "report"))[0] == 0
+        code, text = await in_thread(run, clients, "ban", digest("report").hex()[:6])
+        assert (code, "Banned Nightly report" in text) == (0, True)
 
 
 def test_problems_of_names_and_passwords() -> None:

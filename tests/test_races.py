@@ -197,6 +197,7 @@ def test_the_commands_run_as_modules(
     module: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    Path("test.db").touch()
     monkeypatch.setenv("LATCHGATE_STORE_URL", "sqlite:///test.db")
     monkeypatch.setattr(sys, "argv", [module, "list"])
     monkeypatch.delitem(sys.modules, f"{module}.__main__", raising=False)

@@ -1,10 +1,12 @@
 """Which store a URL names."""
 
+from pathlib import Path
+
 import pytest
 
 from auth.store.memory import MemoryStore
 from auth.store.sqlite import SqliteStore
-from auth.store.urls import open_store
+from auth.store.urls import open_store, place_of
 from auth.store.valkey import ValkeyStore
 
 
@@ -22,6 +24,19 @@ from auth.store.valkey import ValkeyStore
 )
 def test_a_url_names_a_store(url: str, kind: type[object]) -> None:
     assert isinstance(open_store(url), kind)
+
+
+@pytest.mark.parametrize(
+    ("url", "place"),
+    [
+        ("sqlite:///a?b.db", Path.cwd() / "a?b.db"),
+        ("sqlite:////var/lib/latchgate.db", Path("/var/lib/latchgate.db")),
+        ("valkeys://ada:hunter2@host:6379/0?password=hunter2", "valkeys://host:6379/0"),
+        ("redis://localhost", "redis://localhost"),
+    ],
+)
+def test_where_a_store_is_can_be_told_without_its_password(url: str, place: Path | str) -> None:
+    assert place_of(url) == place
 
 
 @pytest.mark.parametrize(

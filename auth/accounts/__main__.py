@@ -32,6 +32,7 @@ async def add(settings: Settings, store: Store, given: Namespace) -> None:
     )
     if not await store.add_account(account):
         raise Refused(f"There is a {given.username} already.")
+    _tell(given, password)
     print(f"Added {account.username} as {account.subject}.")
 
 
@@ -61,8 +62,10 @@ async def enable(settings: Settings, store: Store, given: Namespace) -> None:  #
 async def password(settings: Settings, store: Store, given: Namespace) -> None:
     """Set a person's password."""
     account = await _find(store, given)
-    hashed = await _passwords(settings).hash(_password(given))
+    chosen = _password(given)
+    hashed = await _passwords(settings).hash(chosen)
     await store.change_password(account.subject, hashed, int(time.time()))
+    _tell(given, chosen)
     print(f"Set the password of {account.username}: their sessions and connections have ended.")
 
 
@@ -87,9 +90,7 @@ def _passwords(settings: Settings) -> Passwords:
 def _password(given: Namespace) -> str:
     """Asked for twice at a terminal, read from a pipe, or drawn; never an argument."""
     if given.generate:
-        drawn = secrets.token_urlsafe(12)
-        print(f"The password of {given.username} is {drawn}")
-        return drawn
+        return secrets.token_urlsafe(12)
     if sys.stdin.isatty():
         chosen = getpass.getpass("Password: ")
         if getpass.getpass("Once more: ") != chosen:
@@ -99,6 +100,12 @@ def _password(given: Namespace) -> str:
     if problem := password_problem(given.username, chosen):
         raise Refused(problem)
     return chosen
+
+
+def _tell(given: Namespace, password: str) -> None:
+    """Print a password that was drawn, once it is the one."""
+    if given.generate:
+        print(f"The password of {given.username} is {password}")
 
 
 def _moment(at: int | None) -> str:
@@ -126,6 +133,7 @@ def new_parser() -> ArgumentParser:
         if name in {"add", "password"}:
             sub.add_argument("--generate", action="store_true", help="draw a password and print it")
         if name == "add":
+            sub.set_defaults(may_make_store=True)
             sub.add_argument("--name", default="", help="what the person is called")
             sub.add_argument("--email", default="")
             sub.add_argument("--role", action="append", help="may be given several times")

@@ -7,28 +7,31 @@ import sys
 import time
 from argparse import ArgumentParser, Namespace
 
+from auth.clients import SEALED_PREFIX
 from auth.commands import Refused, main
 from auth.credentials import digest
+from auth.known_clients import preregistered_clients
 from auth.models import Ban
 from auth.store import Store
 from settings import Settings
 
 _SHORT = 12
+_LEAST = 6
 
 
 async def show(settings: Settings, store: Store, given: Namespace) -> None:  # noqa: ARG001
     """List the clients that hold a grant, and those that are banned."""
     for client_id, name, grants in await store.list_clients(int(time.time())):
-        kind = client_id if client_id.startswith("https://") else "registered itself"
+        kind = "registered itself" if client_id.startswith(SEALED_PREFIX) else client_id
         print(f"{digest(client_id).hex()[:_SHORT]}\t{name}\t{grants} connections\t{kind}")
     for ban in await store.list_bans():
         print(f"{ban.digest.hex()[:_SHORT]}\t{ban.client_name}\tbanned\t{ban.reason}")
 
 
-async def ban(settings: Settings, store: Store, given: Namespace) -> None:  # noqa: ARG001
+async def ban(settings: Settings, store: Store, given: Namespace) -> None:
     """Shut a client out."""
     now = int(time.time())
-    client_id, name = await _find(store, given.client, now)
+    client_id, name = await _find(settings, store, given.client, now)
     await store.ban_client(client_id, Ban(digest(client_id), name, now, given.reason))
     print(
         f"Banned {name or 'the client'}: its connections have ended, and it can make no new ones."
@@ -38,31 +41,39 @@ async def ban(settings: Settings, store: Store, given: Namespace) -> None:  # no
 async def unban(settings: Settings, store: Store, given: Namespace) -> None:  # noqa: ARG001
     """Let a client in again."""
     wanted = given.client
-    bans = [b for b in await store.list_bans() if wanted and _is_named(b.digest, wanted)]
+    bans = [b for b in await store.list_bans() if _is_named(b.digest, wanted)]
     if len(bans) != 1:
         raise Refused(_which(len(bans)))
     await store.unban_client(bans[0].digest)
     print(f"{bans[0].client_name or 'The client'} may connect again. What ended stays ended.")
 
 
-async def _find(store: Store, wanted: str, now: int) -> tuple[str, str]:
+async def _find(settings: Settings, store: Store, wanted: str, now: int) -> tuple[str, str]:
     """A client by its whole client_id, known or not, or by the beginning of its digest."""
-    known = await store.list_clients(now)
-    found = [(i, n) for i, n, _ in known if wanted == i or _is_named(digest(i), wanted)]
+    operators = preregistered_clients(settings).values()
+    names = {client.client_id: client.client_name for client in operators}
+    names |= {client_id: name for client_id, name, _ in await store.list_clients(now)}
+    found = [(i, n) for i, n in names.items() if _is_named(digest(i), wanted)]
     if len(found) == 1:
         return found[0]
-    if not found and wanted.startswith(("client_", "https://")):
+    if not found and wanted.startswith((SEALED_PREFIX, "https://")):
         return wanted, ""
     raise Refused(_which(len(found)))
 
 
 def _is_named(digest_of_client: bytes, wanted: str) -> bool:
-    return digest_of_client == digest(wanted) or digest_of_client.hex().startswith(wanted.lower())
+    """By its whole client_id or the beginning of its digest, too short for which may be a slip."""
+    if digest_of_client == digest(wanted):
+        return True
+    return len(wanted) >= _LEAST and digest_of_client.hex().startswith(wanted.lower())
 
 
 def _which(found: int) -> str:
     problem = "No client is meant by that" if not found else f"{found} clients are meant by that"
-    return f"{problem}: give a client_id, or as much of the first column of `list` as is needed."
+    return (
+        f"{problem}: give a client_id, or as much of the first column of `list` as is needed "
+        f"({_LEAST} characters or more)."
+    )
 
 
 def new_parser() -> ArgumentParser:

@@ -1,7 +1,18 @@
 """Which store `LATCHGATE_STORE_URL` names."""
 
+from pathlib import Path
+
 from auth.store import Store
 from auth.store.memory import MemoryStore
+
+
+def place_of(url: str) -> Path | str:
+    """Where the store behind a URL is: its file, or its server without a password."""
+    scheme, _, rest = url.partition("://")
+    if scheme == "sqlite":
+        return Path(rest[1:]).absolute()
+    address = rest.rpartition("@")[2].partition("?")[0]
+    return f"{scheme}://{address}"
 
 
 def open_store(url: str) -> Store:
