@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import re
 import signal
+import sqlite3
 import sys
 import threading
 from collections.abc import Awaitable, Callable, Iterator
@@ -22,6 +23,8 @@ from settings import Settings, load_settings, worker_count
 from telemetry.logs import as_logged, configure_logging
 
 App = TypeVar("App")
+
+logger = logging.getLogger("latchgate")
 
 IN_MEMORY = "memory://"
 COLLECTIONS = (10_000, 20, 50)
@@ -47,6 +50,8 @@ def start(create_app: Callable[[Settings], App], *, keeps_state: bool = True) ->
         if worker_count() > 1:
             if keeps_state and settings.store_url == IN_MEMORY:
                 raise ValueError(ONE_MEMORY_EACH)  # noqa: TRY301 - refused like everything else
+            if keeps_state and settings.store_url.startswith("sqlite:"):
+                warn_of_wal_reset(sqlite3.sqlite_version_info)
             settings = _without_sessions(settings)
         app = create_app(settings)
     except ValueError as error:
@@ -68,6 +73,24 @@ def collect_less() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*COLLECTIONS)
+
+
+def warn_of_wal_reset(version: tuple[int, int, int]) -> None:
+    """Say that this SQLite may damage a file that several processes write, if it may.
+
+    https://sqlite.org/wal.html#walresetbug: mended in 3.51.3, and in 3.50.7 and 3.44.6.
+    """
+    is_mended = (
+        version >= (3, 51, 3)
+        or (3, 50, 7) <= version < (3, 51, 0)
+        or (3, 44, 6) <= version < (3, 45, 0)
+    )
+    if not is_mended:
+        logger.warning(
+            "SQLite %s can, very rarely, damage a file that several workers write "
+            "(https://sqlite.org/wal.html#walresetbug): use 3.51.3 or later, 1 worker, or Valkey.",
+            ".".join(map(str, version)),
+        )
 
 
 def _without_sessions(settings: Settings) -> Settings:

@@ -293,6 +293,20 @@ async def test_a_full_disk_undoes_the_whole_step_and_recovers_by_itself(sqlite: 
     assert await is_alive(sqlite, refused[0])
 
 
+@pytest.mark.parametrize("is_replaced", [True, False])
+async def test_a_file_that_was_taken_away_is_the_stores_trouble(
+    sqlite: SqliteStore, path: Path, *, is_replaced: bool
+) -> None:
+    kept = path.rename(path.with_name("kept.db"))
+    if is_replaced:
+        path.write_bytes(kept.read_bytes())
+    for act in (sqlite.check, lambda: sqlite.purge(NOW, 10)):
+        with pytest.raises(StoreUnavailable, match="replaced" if is_replaced else "No such file"):
+            await act()
+    kept.replace(path)
+    await sqlite.check()
+
+
 async def test_a_disk_that_takes_no_more_writes_is_the_stores_trouble(
     sqlite: SqliteStore, path: Path
 ) -> None:

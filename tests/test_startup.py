@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import signal
 import socket
+import sqlite3
 import sys
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
@@ -71,6 +72,34 @@ def test_several_workers_on_memory_are_refused_with_the_remedy(
     assert "memory://" in str(refused.value)
     monkeypatch.setenv("LATCHGATE_STORE_URL", "sqlite:///latchgate.db")
     assert startup.start(lambda settings: settings.store_url) == "sqlite:///latchgate.db"
+
+
+@pytest.mark.parametrize(
+    ("version", "is_warned_of"),
+    [
+        ((3, 40, 1), True),
+        ((3, 44, 5), True),
+        ((3, 44, 6), False),
+        ((3, 45, 0), True),
+        ((3, 50, 6), True),
+        ((3, 50, 7), False),
+        ((3, 51, 2), True),
+        ((3, 51, 3), False),
+        ((3, 53, 0), False),
+    ],
+)
+@pytest.mark.usefixtures("four_workers")
+def test_several_workers_on_a_sqlite_with_a_known_fault_are_warned(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    version: tuple[int, int, int],
+    *,
+    is_warned_of: bool,
+) -> None:
+    monkeypatch.setattr(sqlite3, "sqlite_version_info", version)
+    monkeypatch.setenv("LATCHGATE_STORE_URL", "sqlite:///latchgate.db")
+    startup.start(lambda _settings: None)
+    assert ("walresetbug" in capsys.readouterr().err) is is_warned_of
 
 
 def start_as_a_worker() -> None:

@@ -38,6 +38,7 @@ class SqliteStore(People, Grants, Clients):
     """A `Store` for every process of one machine."""
 
     async def purge(self, now: int, limit: int) -> int:
+        self._check_place()
         left = limit
         for delete in PURGES:
             while left and (forgotten := await self._forget(delete, now, min(SLICE, left))):

@@ -43,6 +43,7 @@ class Database:
 
     async def check(self) -> None:
         """Commit nothing, which needs the file, its write lock and the thread."""
+        self._check_place()
         await self._write(lambda _: None)
 
     def _open(self) -> None:
@@ -64,7 +65,19 @@ class Database:
             # In WAL mode a reader waits for nobody, and should it ever have to, not on the loop.
             self._reading = connections.enter_context(closing(self._connect("ro", 0)))
             self._connections = connections.pop_all()
+        self._file = _identity(self._path)
         self._writer = Writer(writing)
+
+    def _check_place(self) -> None:
+        """Raise StoreUnavailable if what is open is no longer what the next start would open."""
+        try:
+            is_same = _identity(self._path) == self._file
+        except OSError as error:
+            raise self._unavailable(error) from error
+        if not is_same:
+            raise self._unavailable(
+                UnusableFile("it was replaced under the running server: stop it first")
+            )
 
     def _connect(self, mode: Literal["ro", "rw"], busy_timeout: float) -> sqlite3.Connection:
         return sqlite3.connect(
@@ -103,3 +116,9 @@ class Database:
 
     def _unavailable(self, error: Exception) -> StoreUnavailable:
         return StoreUnavailable(f"{self._path}: {error}")
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    """Which file this is, whatever its name."""
+    status = path.stat()
+    return status.st_dev, status.st_ino
