@@ -2,8 +2,10 @@
 
 The contract in words:
 
-* Every verb is one atomic step. Of any number of callers of `consume_…` and `spend` exactly one is
-  told yes; nobody sees a step half done; a step that raises has changed nothing.
+* Every verb is one atomic step, but that `purge` and the end of a banned client's grants may be
+  many. Of any number of callers of `consume_…` and `spend` exactly one is told yes; nobody sees a
+  step half done. A step that raises has changed nothing – or, behind a network, everything, and
+  only its answer was lost.
 * What a verb acknowledged is there for the next caller, on whatever replica.
 * Revocation is remembered: what is added a moment later under a revoked grant is dead too, a grant
   for a disabled person or a banned client is not added, and nothing revives them – not a purge, not
@@ -40,7 +42,7 @@ GRANTS_EACH = 200
 
 
 class StoreUnavailable(Exception):
-    """The backend cannot be reached, is full or read-only; nothing was changed."""
+    """The backend cannot be reached, is full or read-only, or its answer was lost on the way."""
 
 
 class Store(Protocol):

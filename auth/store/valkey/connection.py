@@ -2,13 +2,14 @@
 
 import asyncio
 import json
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 from valkey.asyncio import ConnectionPool, Valkey
 from valkey.exceptions import ConnectionError as ValkeyConnectionError
-from valkey.exceptions import NoScriptError, ReadOnlyError, ValkeyError
+from valkey.exceptions import NoScriptError, ReadOnlyError, ResponseError, ValkeyError
 from valkey.exceptions import TimeoutError as ValkeyTimeoutError
 
 from auth.store import StoreUnavailable
@@ -17,6 +18,8 @@ from auth.store.valkey.scripts import Script, load_scripts
 MAX_CONNECTIONS = 64
 PAGE = 500
 TLS_SCHEMES = ("valkeys://", "rediss://")
+
+logger = logging.getLogger("latchgate")
 
 
 class Connection:
@@ -46,6 +49,11 @@ class Connection:
     async def open(self) -> None:
         """Check the server and give it the scripts, so that one too old for them is found out."""
         await self.check()
+        if not await self._persists():
+            logger.warning(
+                "The Valkey server keeps nothing: when it restarts, every account, sign-in and "
+                "connection is gone, and so is what was revoked. Set appendonly yes."
+            )
         async with self._serving():
             for script in self._scripts.values():
                 await self._execute("SCRIPT LOAD", script.text)
@@ -77,6 +85,18 @@ class Connection:
             )
         # INFO is answered while data is still being loaded, and to users who may do nothing else.
         await self.run("read", keys=())
+
+    async def _persists(self) -> bool:
+        """Whether the server outlives its own restart; yes if it does not say."""
+        async with self._serving():
+            if (await self._execute("INFO"))["aof_enabled"]:
+                return True
+            try:
+                configured = await self._execute("CONFIG GET", "save")
+            except ResponseError:
+                # Hosted servers do not tell, and users with few rights may not ask.
+                return True
+        return bool(configured.get("save", "not told"))
 
     async def close(self) -> None:
         """Let go of every socket."""
