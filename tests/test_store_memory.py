@@ -1,13 +1,10 @@
 """The memory store: what happens when it is full, and how long it holds the loop."""
 
-from gc import freeze, unfreeze
-from time import thread_time
-
 import pytest
 
 from auth.credentials import digest
 from auth.models import Rotation
-from auth.store import SESSIONS_EACH, StoreUnavailable
+from auth.store import StoreUnavailable
 from auth.store.memory import MemoryStore
 from auth.store.memory.expiring import Pool
 from tests.store_records import (
@@ -16,7 +13,6 @@ from tests.store_records import (
     GRACE,
     GRANTED_UNTIL,
     NOW,
-    VERIFIED,
     add_exchanged,
     add_pending,
     add_people,
@@ -25,7 +21,6 @@ from tests.store_records import (
     new_access_token,
     new_code,
     new_grant,
-    new_session,
 )
 
 
@@ -187,40 +182,3 @@ def test_a_full_pool_starts_over() -> None:
     assert [pool.share(value) for value in values] == values
     assert pool.share(equal[4]) is values[4]
     assert pool.share(equal[0]) is equal[0]
-
-
-async def fill(store: MemoryStore, number: int) -> None:
-    """Grants that were exchanged, and as many sessions and forms: five times this many records."""
-    for n in range(number):
-        name, subject, later = f"{n}", f"person {n // SESSIONS_EACH}", n % 3600
-        if n % SESSIONS_EACH == 0:
-            await add_people(store, subject)
-        new = new_grant(name, subject, created_at=NOW + later)
-        code, access_token = new_code(new), new_access_token(new)
-        await store.add_grant(new, code)
-        await store.consume_code(code.digest, access_token, GRANTED_UNTIL + later, NOW)
-        await store.add_session(
-            new_session(name, subject, expires_at=NOW + 8 * 3600 + later), VERIFIED
-        )
-        await store.spend(digest(name), NOW + 600, NOW)
-
-
-@pytest.mark.parametrize(
-    "records",
-    [100_000, pytest.param(1_000_000, marks=[pytest.mark.bench, pytest.mark.timeout(300)])],
-)
-async def test_purge_never_holds_the_loop_for_ten_milliseconds(records: int) -> None:
-    store = MemoryStore()
-    await fill(store, records // 5)
-    freeze()
-    slices, forgotten = [], 0
-    while True:
-        started = thread_time()
-        in_slice = await store.purge(GRANTED_UNTIL + 9999, 1000)
-        slices.append(thread_time() - started)
-        forgotten += in_slice
-        if in_slice < 1000:
-            break
-    unfreeze()
-    assert forgotten == records
-    assert max(slices) < 0.010

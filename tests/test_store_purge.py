@@ -1,12 +1,14 @@
 """The contract of every store: what purge forgets, and what it keeps."""
 
+from asyncio import gather
 from dataclasses import replace
 
 import pytest
 
 from auth.credentials import digest
 from auth.models import Use
-from auth.store import Store
+from auth.store import GRANTS_EACH, Store
+from tests.purging import purge_all
 from tests.store_backends import BACKENDS
 from tests.store_records import (
     CLIENT,
@@ -163,6 +165,19 @@ async def test_what_was_extended_is_forgotten_in_its_time(store: Store) -> None:
     await purge(store, session.expires_at + MINUTE)
     assert await store.find_session(session.digest, later - 1)
     assert await purge(store, later + MINUTE) == 1
+
+
+async def test_very_many_are_forgotten_and_nobody_waits_for_it(store: Store) -> None:
+    people = [f"person {n}" for n in range(5)]
+    await add_people(store, *people)
+    grants = [new_grant(f"{n} of {each}", each) for each in people for n in range(GRANTS_EACH)]
+    await gather(*(store.add_grant(grant, new_code(grant)) for grant in grants))
+    await gather(*(store.spend(digest(f"form {n}"), NOW + 60, NOW) for n in range(500)))
+    forgotten, longest_wait = await purge_all(store, NOW + CODE_TTL + MINUTE)
+    assert forgotten >= len(grants)
+    assert longest_wait < 0.010
+    assert await store.purge(GRANTED_UNTIL, 10) == 0
+    assert not any(await gather(*(store.find_grant(grant.grant_id, NOW) for grant in grants)))
 
 
 async def test_purge_in_the_minute_of_an_expiry_waits_for_it(store: Store) -> None:
