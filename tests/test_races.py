@@ -77,6 +77,11 @@ class Meanwhile(MemoryStore):
         await self._act()
         return found
 
+    async def find_grant(self, grant_id: str, now: int) -> Grant | None:
+        found = await super().find_grant(grant_id, now)
+        await self._act()
+        return found
+
     async def _act(self) -> None:
         act, self.act = self.act, None
         if act is not None:
@@ -135,6 +140,21 @@ async def test_a_code_whose_grant_ends_while_it_is_exchanged_was_not_replayed(cl
         assert "code_replayed" not in {event.kind for event in events}
 
 
+async def test_a_refresh_token_whose_grant_ends_while_it_is_used_was_not_reused(
+    clock: Clock,
+) -> None:
+    store = Meanwhile()
+    async with serving(clock, store=store) as world:
+        client = await world.register()
+        tokens = await world.tokens(client)
+        store.act = shut_out_and_let_in
+        response = await world.refresh(client, tokens["refresh_token"])
+        assert error_of(response) == (400, "invalid_grant")
+        (account,) = await store.list_accounts()
+        events = await store.list_events(account.subject)
+        assert "refresh_token_reused" not in {event.kind for event in events}
+
+
 async def test_a_person_does_not_overwrite_the_password_that_the_operator_just_set(
     clock: Clock,
 ) -> None:
@@ -142,7 +162,8 @@ async def test_a_person_does_not_overwrite_the_password_that_the_operator_just_s
     async with serving(clock, store=store) as world:
         browser = await world.signed_in()
         await browser.get("/oauth/password")
-        form = {"current_password": PASSWORD, "new_password": "a password of the thief's"}
+        names = ("new_password", "new_password_again")
+        form = dict.fromkeys(names, "a password of the thief's") | {"current_password": PASSWORD}
         store.act = set_password
         page = await browser.post("/oauth/password", form | {"form": browser.form})
         assert page.status_code == 400
