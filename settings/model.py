@@ -242,11 +242,6 @@ class Settings(BaseSettings):
                 f"{PREFIX}INTROSPECTION_CLIENT_ID and {PREFIX}INTROSPECTION_CLIENT_SECRET "
                 "belong together: set both or neither"
             )
-        if self.access_token_ttl < self.refresh_grace:
-            raise ValueError(
-                f"{PREFIX}ACCESS_TOKEN_TTL must not be shorter than {PREFIX}REFRESH_GRACE, in "
-                "which the same access token is given again: make one longer, or the other shorter"
-            )
         return self
 
     @cached_property

@@ -73,6 +73,19 @@ async def test_outside_the_window_a_spent_token_kills_the_family(world: World) -
     assert error_of(response) == (400, "invalid_grant")
 
 
+async def test_the_window_is_no_longer_than_an_access_token_lives(clock: Clock) -> None:
+    async with serving(clock, new_settings(access_token_ttl=60)) as world:
+        client = await world.register()
+        first = await world.tokens(client)
+        second = (await world.refresh(client, first["refresh_token"])).json()
+        world.clock.advance(59)
+        again = (await world.refresh(client, first["refresh_token"])).json()
+        assert again["refresh_token"] == second["refresh_token"]
+        world.clock.advance(1)
+        response = await world.refresh(client, first["refresh_token"])
+        assert error_of(response) == (400, "invalid_grant")
+
+
 async def test_without_a_grace_every_repetition_is_a_theft(clock: Clock) -> None:
     async with serving(clock, new_settings(refresh_grace=0)) as world:
         client = await world.register()

@@ -48,7 +48,8 @@ async def exchange(
         access_token,
         expiry_after(server, client, grant, access_token),
         server.now(),
-        server.settings.refresh_grace,
+        # Repeated is the same access token, so for no longer than that lives.
+        min(server.settings.refresh_grace, server.settings.access_token_ttl),
         superseded=tokens.superseded(server.keys, presented.handle, generation),
     )
     refresh = tokens.refresh_token(server.keys, presented.handle, generation)
