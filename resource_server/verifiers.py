@@ -45,6 +45,8 @@ VerifyToken = Callable[[str], Awaitable[AccessToken | None]]
 
 _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
 _OTHER_KINDS = frozenset({"refresh", "offline", "id"})
+_OTHER_PREFIXES = ("mcp_ac_", "mcp_rt_", "mcp_cs_")
+"""Codes, refresh tokens and secrets of Latchgate: whoever sends one here has mixed them up."""
 
 logger = logging.getLogger("latchgate.verifiers")
 
@@ -148,6 +150,9 @@ class IntrospectionVerifier:
 
     async def __call__(self, token: str) -> AccessToken | None:
         """Verify a token."""
+        if token.startswith(_OTHER_PREFIXES):
+            logger.info("refused a token: it is no access token")
+            return None
         url = await self.endpoint()
         form = {"token": token, "token_type_hint": "access_token"}
         try:

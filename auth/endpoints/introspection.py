@@ -57,7 +57,11 @@ def _answer(members: dict[str, Any] | None) -> Response:
 async def _describe(
     server: AuthorizationServer, request: Request, caller: Client, token: str
 ) -> dict[str, Any] | None:
-    if refresh := tokens.read_refresh_token(server.keys, token):
+    refresh = tokens.read_refresh_token(server.keys, token)
+    if refresh and _is_resource_server(server, caller):
+        # RFC 7662 §4: whoever is told that it is active may take it for an access token.
+        return None
+    if refresh:
         grant = await server.store.find_grant(refresh.grant_id, server.now())
         if grant is None or grant.generation != refresh.generation:
             return None
