@@ -19,7 +19,8 @@ COPY --from=build /app /app
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
-    LATCHGATE_STORE_URL=sqlite:////data/latchgate.db
+    LATCHGATE_STORE_URL=sqlite:////data/latchgate.db \
+    LATCHGATE_CONTAINED=true
 WORKDIR /app
 USER 10001:10001
 VOLUME /data
@@ -27,4 +28,4 @@ EXPOSE 8000
 HEALTHCHECK --interval=30s --timeout=5s --start-period=20s \
     CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/healthz', timeout=4)"]
 # Connections idle longer than a proxy keeps them (60 s in deploy/), and streams end before docker stop loses patience.
-CMD ["python", "-m", "uvicorn", "combined_app:app", "--host", "0.0.0.0", "--port", "8000", "--no-access-log", "--no-proxy-headers", "--timeout-keep-alive", "75", "--timeout-graceful-shutdown", "8"]
+CMD ["python", "-m", "uvicorn", "combined_app:app", "--host", "0.0.0.0", "--port", "8000", "--no-access-log", "--timeout-keep-alive", "75", "--timeout-graceful-shutdown", "8"]

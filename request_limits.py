@@ -16,8 +16,8 @@ MAX_TARGET = 16 * 1024
 class RequestLimits:
     """ASGI middleware: a head that is too large is refused, a body that does not come is given up.
 
-    uvicorn has neither limit. Slow *heads* never get as far as this: a proxy in front has to mind
-    them. The deadline is for the whole body, so that a byte now and then does not extend it.
+    uvicorn has neither limit. Heads that do not end never get as far as this: `connection_limits`.
+    The deadline is for the whole body, so that a byte now and then does not extend it.
     """
 
     def __init__(self, app: ASGIApp, body_timeout: float) -> None:

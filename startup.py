@@ -12,14 +12,16 @@ import sys
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from ipaddress import ip_address
 from multiprocessing.process import BaseProcess
 from types import FrameType
 from typing import TypeVar
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from connection_limits import believe_nobody, limit_connections
 from origins import MCP_PATH, is_loopback_host
-from settings import Settings, load_settings, worker_count
+from settings import Settings, listening_host, load_settings, worker_count
 from telemetry.logs import as_logged, configure_logging
 
 App = TypeVar("App")
@@ -35,6 +37,11 @@ ONE_MEMORY_EACH = (
     "Run one worker, or share a store: LATCHGATE_STORE_URL=sqlite:///latchgate.db on one machine, "
     "valkey://host:6379/0 for several."
 )
+FOR_WHOM = (
+    "it is told to listen on {host}, where others reach it, and would answer them with 421 only.\n"
+    "Set LATCHGATE_PUBLIC_URL to the https URL that they use, or leave --host (UVICORN_HOST) out. "
+    "Where a container decides who reaches the port: LATCHGATE_CONTAINED=true."
+)
 
 _LISTENING = re.compile(r"Uvicorn running on http://(\S+):(\d+) ")
 
@@ -47,6 +54,11 @@ def start(create_app: Callable[[Settings], App], *, keeps_state: bool = True) ->
     try:
         settings = load_settings()
         configure_logging(settings)
+        limit_connections()
+        believe_nobody()
+        host = listening_host()
+        if not (settings.public_url or settings.contained or _is_this_machine(host)):
+            raise ValueError(FOR_WHOM.format(host=host))  # noqa: TRY301 - see below
         if worker_count() > 1:
             if keeps_state and settings.store_url == IN_MEMORY:
                 raise ValueError(ONE_MEMORY_EACH)  # noqa: TRY301 - refused like everything else
@@ -199,3 +211,11 @@ def before_shutdown(act: Callable[[], None]) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _is_this_machine(host: str) -> bool:
+    """Whether only this machine reaches what listens there; a name of another kind may be any."""
+    try:
+        return host.lower() == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False

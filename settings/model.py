@@ -61,6 +61,13 @@ class Settings(BaseSettings):
         ),
     )
     extra_origins: Words[OwnOrigin] = Field((), description="Further https URLs that lead here.")
+    contained: bool = Field(
+        default=False,
+        description=(
+            "Whether a container decides who reaches the port: only then may a server without a "
+            "public URL listen on more than this machine's loopback."
+        ),
+    )
     browser_origins: Words[WebOrigin] = Field(
         (),
         description="Further web origins whose pages may call /mcp; * for any.",

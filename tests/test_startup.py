@@ -27,6 +27,7 @@ from auth.models import Use
 from auth.store import StoreUnavailable
 from auth.store.memory import MemoryStore
 from settings import Settings
+from settings.listening import find_host
 from settings.workers import count_workers
 from tests.clock import Clock
 from tests.kit import new_settings, serving
@@ -55,6 +56,47 @@ def test_the_number_of_workers_is_read_as_servers_read_it(
     arguments: list[str], environment: dict[str, str], count: int
 ) -> None:
     assert count_workers(arguments, environment) == count
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "host"),
+    [
+        (["uvicorn", "combined_app:app"], {}, "127.0.0.1"),
+        (["uvicorn", "combined_app:app", "--host", "0.0.0.0"], {}, "0.0.0.0"),
+        (["uvicorn", "--host=::", "combined_app:app"], {}, "::"),
+        (["uvicorn"], {"UVICORN_HOST": "0.0.0.0"}, "0.0.0.0"),
+        (["uvicorn", "--host", "127.0.0.1"], {"UVICORN_HOST": "0.0.0.0"}, "127.0.0.1"),
+        (["uvicorn", "--host"], {}, ""),
+    ],
+)
+def test_where_a_server_listens_is_read_as_uvicorn_reads_it(
+    arguments: list[str], environment: dict[str, str], host: str
+) -> None:
+    assert find_host(arguments, environment) == host
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "", "192.0.2.1", "mcp.example.com"])
+def test_who_listens_to_others_says_under_which_url(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, host: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["uvicorn", "combined_app:app", "--host", host])
+    with pytest.raises(SystemExit, match="Set LATCHGATE_PUBLIC_URL to the https URL"):
+        startup.start(lambda _settings: None)
+    monkeypatch.setenv("LATCHGATE_CONTAINED", "true")
+    startup.start(lambda _settings: None)
+    monkeypatch.delenv("LATCHGATE_CONTAINED")
+    monkeypatch.setenv("LATCHGATE_PUBLIC_URL", "https://mcp.example.com")
+    startup.start(lambda _settings: None)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "127.1.2.3"])
+def test_who_listens_to_this_machine_only_needs_no_url(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, host: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["uvicorn", "combined_app:app", "--host", host])
+    startup.start(lambda _settings: None)
 
 
 @pytest.fixture
