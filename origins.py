@@ -57,6 +57,11 @@ class Origin:
         """Host and port as a person types them."""
         return self.url.partition("://")[2]
 
+    @property
+    def port(self) -> str:
+        """The port, empty if it is the default one."""
+        return _port(self.host)
+
 
 class Origins:
     """The origins that a request's Host may select; none configured means any loopback one.

@@ -11,11 +11,14 @@ class InvalidJson(ValueError):
 def read_json(content: bytes) -> Any:
     """The JSON value in these UTF-8 bytes; raises InvalidJson, also for a repeated member."""
     try:
-        return json.loads(
+        value = json.loads(
             content.decode(), object_pairs_hook=_unique, parse_constant=_refuse_constant
         )
+        # Half a surrogate pair can be escaped, but is no character and cannot be written again.
+        json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         raise InvalidJson("it is not JSON in UTF-8 with unique names") from error
+    return value
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -111,4 +111,4 @@ def _cookie_name(kind: str, origin: Origin) -> str:
     """`__Host-` where TLS allows it; on loopback with the port, which cookies ignore."""
     if origin.is_secure:
         return f"__Host-latchgate-{kind}"
-    return f"latchgate-{kind}-{origin.host.rpartition(':')[2]}"
+    return f"latchgate-{kind}-{origin.port or 80}"

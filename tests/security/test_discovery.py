@@ -1,8 +1,10 @@
 """Discovery tells the truth about us, whatever a request claims (RFC 8414 §6, RFC 9728 §7)."""
 
+import re
+
 import pytest
 
-from tests.kit import ISSUER, World, error_of
+from tests.kit import HTML, ISSUER, World, error_of
 from tests.security.kit import PAGES, PROGRAM_PATHS, assert_refused
 
 EVERYWHERE = (
@@ -27,6 +29,19 @@ async def test_no_path_answers_under_a_name_that_is_not_ours(
         response = await world.http.request(method, path, headers={"Host": host})
         assert_refused(response, 421)
         assert "evil" not in response.text
+
+
+@pytest.mark.parametrize("path", EVERYWHERE)
+@pytest.mark.parametrize("host", ["[::1]", "[::1]:80", "[::1]:8000", "localhost", "127.0.0.1:80"])
+async def test_every_path_answers_under_each_name_of_this_machine(
+    world: World, path: str, host: str
+) -> None:
+    """Without it a name that is ours brings a server error."""
+    response = await world.http.get(path, headers=HTML | {"Host": host})
+    assert response.status_code < 500, response.text
+    if "set-cookie" in response.headers:
+        name = response.headers["set-cookie"].partition("=")[0]
+        assert re.fullmatch(r"latchgate-\w+-\d+", name)
 
 
 @pytest.mark.parametrize(

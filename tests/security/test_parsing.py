@@ -81,6 +81,9 @@ async def test_bytes_that_are_no_text_are_refused(world: World, path: str, conte
         b"{'redirect_uris':['%s']}",
         b'{"redirect_uris":["%s"],}',
         b'{"redirect_uris":"%s"}',
+        b'{"redirect_uris":["%s"],"software_id":"\\ud800"}',
+        b'{"redirect_uris":["%s"],"client_name":"\\udc00\\ud800"}',
+        b'{"redirect_uris":["%s"],"\\udfff":1}',
     ],
 )
 async def test_json_has_one_reading(world: World, body: bytes) -> None:
