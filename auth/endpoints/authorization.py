@@ -54,11 +54,13 @@ def tell_client(
     error: AuthorizationError,
     signed_in: SignedIn | None,
 ) -> Response:
-    """Tell the client what is wrong – through a link while nobody is signed in.
+    """Tell the client what is wrong – through a link while nobody is signed in, or to an app.
 
-    Otherwise anybody could register a client and use us to redirect strangers (OAuth 2.1 §7.12.2).
+    Otherwise anybody could register a client and use us to redirect strangers (OAuth 2.1 §7.12.2),
+    or to start a program on the machine of whoever follows a link.
     """
-    if signed_in is not None:
+    is_app = redirect_destination(redirection.redirect_uri).kind == "app"
+    if signed_in is not None and not is_app:
         return refuse(server, redirection, error)
     raise PageError(
         "request_error",

@@ -84,9 +84,16 @@ DEFENCES: tuple[tuple[str, Target, str, str, str], ...] = (
     (
         "nobody is redirected before somebody signed in",
         authorization.tell_client,
-        "if signed_in is not None:",
-        "if True:",
+        "signed_in is not None and",
+        "",
         "test_authorization.py::test_nobody_is_redirected_before_somebody_signed_in",
+    ),
+    (
+        "an error starts no program",
+        authorization.tell_client,
+        "and not is_app",
+        "",
+        "security/test_authorize.py::test_an_error_starts_no_program_without_a_click",
     ),
     (
         "PKCE needs S256",

@@ -126,3 +126,17 @@ async def test_a_link_that_a_stranger_began_does_not_end_in_another_browser(worl
     await victim.get("/oauth/connections")
     form = {"form": attacker.form, "decision": "allow"}
     assert_refused(await victim.post("/oauth/consent", form), 403)
+
+
+@pytest.mark.parametrize("uri", ["com.example.app:/cb", "cursor://anysphere/callback"])
+async def test_an_error_starts_no_program_without_a_click(world: World, uri: str) -> None:
+    """Without it a link to us starts whatever program answers to a scheme that anybody chose."""
+    client = await world.register(redirect_uris=[uri])
+    browser = await world.signed_in()
+    asked = authorization_request(client, response_type="token")
+    page = await browser.get("/oauth/authorize", params=asked)
+    assert page.status_code == 400
+    assert f'href="{uri}?error=unsupported_response_type&amp;' in page.text
+    page = await browser.get("/oauth/authorize", params=authorization_request(client))
+    answer = redirected(await browser.decide("deny"))
+    assert answer["error"] == "access_denied"
