@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from auth import pkce
+from auth.client_address import client_network
 from auth.client_id_metadata import DocumentInvalid, DocumentUnreachable
 from auth.clients import find_client
 from auth.errors import AuthorizationError, InvalidTarget, PageError
@@ -122,7 +123,7 @@ async def find_redirection(
     client_id = form.get("client_id")
     if client_id is None:
         raise PageError("missing_client_id")
-    client = await _find_client(server, client_id)
+    client = await _find_client(server, request, client_id)
     if client is None or "authorization_code" not in client.grant_types:
         raise PageError("unknown_client", client_id=recognizable(client_id))
     redirect_uri = form.get("redirect_uri")
@@ -144,9 +145,11 @@ async def find_redirection(
     return RedirectionEndpoint(client, redirect_uri, state, issuer)
 
 
-async def _find_client(server: AuthorizationServer, client_id: str) -> Client | None:
+async def _find_client(
+    server: AuthorizationServer, request: Request, client_id: str
+) -> Client | None:
     try:
-        return await find_client(server, client_id)
+        return await find_client(server, client_id, client_network(server, request))
     except DocumentUnreachable as error:
         raise PageError(
             "unreachable_document",

@@ -64,7 +64,7 @@ async def _authenticate(
 ) -> Client:
     challenge = credentials.method == "client_secret_basic"
     try:
-        client = await find_client(server, credentials.client_id)
+        client = await find_client(server, credentials.client_id, client_network(server, request))
     except DocumentUnreachable as error:
         raise TemporarilyUnavailable(
             "the client's metadata document cannot be fetched at the moment", retry_after=30

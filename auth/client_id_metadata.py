@@ -78,6 +78,10 @@ class ClientMetadataDocuments:
         self._pins = pins
         self._cache = DocumentCache(self._load)
 
+    def is_known(self, client_id: str) -> bool:
+        """Whether this document was read before, or is being read."""
+        return client_id in self._pins or client_id in self._cache
+
     async def find(self, client_id: str) -> Client:
         """The client whose `client_id` is this URL (`is_client_id_url`).
 

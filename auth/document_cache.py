@@ -65,6 +65,9 @@ class DocumentCache(Generic[T]):
         self._entries: OrderedDict[str, _Entry[T]] = OrderedDict()
         self._loading: dict[str, asyncio.Task[_Entry[T]]] = {}
 
+    def __contains__(self, url: str) -> bool:
+        return url in self._entries or url in self._loading
+
     async def find(self, url: str, now: float, max_age: float = MAX_TTL) -> T:
         """The document, not older than `max_age` seconds if its host can be reached.
 

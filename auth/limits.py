@@ -101,6 +101,7 @@ class Limits:
     sign_in_address_limit: Limit
     authorization_limit: Limit
     registration_limit: Limit
+    client_metadata_limit: Limit
     client_metadata_fetch_limit: Limit
     client_authentication_limit: Limit
     token_limit: Limit

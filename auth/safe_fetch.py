@@ -147,8 +147,13 @@ class SafeFetcher:
             uri.host, asyncio.Semaphore(AT_ONCE_PER_HOST)
         )
         try:
-            async with asyncio.timeout(self._total_seconds), turns_of_host, self._turns:
-                return await self._fetch(uri, max_bytes)
+            async with AsyncExitStack() as turns:
+                async with asyncio.timeout(self._total_seconds):
+                    await turns.enter_async_context(turns_of_host)
+                    await turns.enter_async_context(self._turns)
+                # Who had to wait for slow hosts of others has the whole time for its own.
+                async with asyncio.timeout(self._total_seconds):
+                    return await self._fetch(uri, max_bytes)
         except TimeoutError as error:
             raise _unreachable("took too long") from error
 

@@ -178,6 +178,10 @@ class Settings(BaseSettings):
     registration_limit: Limit = Field(
         "30/minute;300/hour", description="Registrations of clients from one address."
     )
+    client_metadata_limit: Limit = Field(
+        "30/minute;300/hour",
+        description="Metadata documents nobody named before, by requests from one address.",
+    )
     client_metadata_fetch_limit: Limit = Field(
         "60/minute", description="Requests of ours to one host for documents and keys of clients."
     )

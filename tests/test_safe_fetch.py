@@ -10,6 +10,7 @@ import pytest
 from auth.limit_storage import BoundedMemory
 from auth.limits import Limit
 from auth.safe_fetch import (
+    AT_ONCE_PER_HOST,
     DocumentGone,
     DocumentInvalid,
     DocumentUnreachable,
@@ -387,6 +388,27 @@ async def test_one_host_is_asked_by_three_at_a_time(web: WebHost, fetcher: SafeF
 
     assert web.most_at_once <= 3
     assert len(web.requests) == 9
+
+
+async def test_who_waited_for_others_has_the_whole_time(
+    authority: Authority, resolver: Resolver, clock: Clock, web: WebHost
+) -> None:
+    fetcher = SafeFetcher(
+        limit=new_limit(clock),
+        resolve=resolver,
+        is_permitted=lambda _: True,
+        tls=authority.client,
+        total_seconds=0.6,
+    )
+    web.hold = asyncio.Event()
+    slow = [asyncio.create_task(fetcher.fetch(web.url, LIMIT)) for _ in range(AT_ONCE_PER_HOST)]
+    await asyncio.sleep(0.3)
+    last = asyncio.create_task(fetcher.fetch(web.url, LIMIT))
+    for task in slow:
+        with pytest.raises(DocumentUnreachable, match="took too long"):
+            await task
+    asyncio.get_running_loop().call_later(0.45, web.hold.set)
+    assert (await last).content == b"{}"
 
 
 async def test_a_host_is_asked_so_many_times_a_minute_and_no_more(clock: Clock) -> None:

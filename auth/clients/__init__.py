@@ -30,16 +30,18 @@ _MEMBERS: dict[str, tuple[str, Any]] = {
 }
 
 
-async def find_client(server: AuthorizationServer, client_id: str) -> Client | None:
+async def find_client(server: AuthorizationServer, client_id: str, network: str) -> Client | None:
     """The client with this id, None if there is none or the operator banned it.
 
-    Raises DocumentUnreachable and DocumentInvalid for a metadata document (`client_id_metadata`).
+    Raises DocumentUnreachable and DocumentInvalid for a metadata document (`client_id_metadata`),
+    and TooManyRequests if who asks, from this network, has us fetch one unknown document after
+    another.
     """
     client = server.preregistered.get(client_id)
     if client is None and is_client_id_url(
         client_id, allow_loopback=server.settings.client_metadata_loopback
     ):
-        client = await server.documents.find(client_id) if server.documents else None
+        client = await _find_document(server, client_id, network)
     elif client is None:
         client = open_client_id(server.keys, client_id)
     if client is None or await server.store.find_ban(digest(client_id)):
@@ -61,6 +63,16 @@ def label_of(server: AuthorizationServer, client_id: str) -> str:
     """What a person may recognize a client by: its host, or the name that it has with us."""
     client = server.preregistered.get(client_id) or open_client_id(server.keys, client_id)
     return client.client_name if client else host_of(client_id) or client_id
+
+
+async def _find_document(
+    server: AuthorizationServer, client_id: str, network: str
+) -> Client | None:
+    if server.documents is None:
+        return None
+    if not server.documents.is_known(client_id):
+        await server.limits.client_metadata_limit.take(network)
+    return await server.documents.find(client_id)
 
 
 def seal_client(keys: KeyRing, client: Client) -> str:

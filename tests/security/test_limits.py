@@ -2,8 +2,10 @@
 
 import asyncio
 import gc
+import json
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -24,6 +26,7 @@ from tests.asgi_stream import Exchange, body
 from tests.clock import Clock
 from tests.kit import (
     PASSWORD,
+    REDIRECT_URI,
     Browser,
     World,
     authorization_request,
@@ -349,6 +352,35 @@ async def test_registrations_of_one_address_are_limited(guarded: World) -> None:
         assert (await http.post("/oauth/register", json=registration())).status_code == 201
     guarded.clock.advance(62)
     await guarded.register()
+
+
+async def test_nobody_has_us_fetch_one_unknown_document_after_another(guarded: World) -> None:
+    """Without it one address keeps every slot for fetching busy with hosts that dawdle."""
+
+    async def ask(http: httpx2.AsyncClient, number: int, path: str = "/oauth/token") -> int:
+        form = {"grant_type": "refresh_token", "client_id": f"https://10.0.0.{number}/m.json"}
+        return (await http.post(path, data=form)).status_code
+
+    assert [await ask(guarded.http, number) for number in range(30)] == [503] * 30
+    assert await ask(guarded.http, 30) == 429
+    assert await ask(guarded.http, 30, "/oauth/authorize") == 429
+    async with from_address(guarded, "192.0.2.1") as http:
+        assert await ask(http, 30) == 503
+    guarded.clock.advance(62)
+    assert await ask(guarded.http, 30) == 503
+
+
+async def test_a_document_that_was_read_before_is_nobodys_limit(
+    clock: Clock, tmp_path: Path
+) -> None:
+    """Without it the shared address of a hosted client is shut out for having many people."""
+    pin: dict[str, Any] = {"client_id": "https://c.example/m.json", "client_name": "C"}
+    pin["redirect_uris"] = [REDIRECT_URI]
+    (tmp_path / "pin.json").write_text(json.dumps(pin))
+    async with limited(clock, client_metadata_pins=tmp_path / "pin.json") as world:
+        for _ in range(40):
+            request = authorization_request(pin)
+            assert (await world.http.get("/oauth/authorize", params=request)).status_code == 200
 
 
 async def test_authorization_requests_of_one_address_are_limited(guarded: World) -> None:
