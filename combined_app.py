@@ -16,9 +16,12 @@ from mcp.server.auth.provider import AccessToken
 from mcp.server.mcpserver import MCPServer
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
+from starlette.requests import Request
 from starlette.routing import Route
+from starlette.types import Scope
 
 from auth.app import create_server, readings, running
+from auth.client_address import client_address
 from auth.credentials import digest
 from auth.failures import exception_handlers, misdirected
 from auth.models import Account
@@ -35,6 +38,7 @@ from resource_server.loading import load_mcp_server
 from resource_server.metadata import METADATA_PATHS, Description, metadata
 from resource_server.people import Activity, Profile, ProfileUnchanged
 from resource_server.protected_resource import PATHS, ProtectedResource, is_stateless
+from resource_server.refusals import Refusals
 from resource_server.registry import Registry
 from resource_server.scopes import ScopesNeeded, scopes_needed, union
 from resource_server.sharing import share_request_state, sharing_events
@@ -79,6 +83,7 @@ def create_app(
         is_stateless=is_stateless(settings),
         is_hiding=settings.mcp_lists == "usable",
         clock=clock,
+        refusals=Refusals(clock, partial(address_of, server)),
         streams=StreamLimits(settings.streams_per_person, settings.streams),
     )
     description = Description(settings.origins, settings.required_scopes, settings.name)
@@ -145,6 +150,11 @@ async def verify_token(server: AuthorizationServer, token: str) -> AccessToken |
 def note_use(server: AuthorizationServer, token: AccessToken) -> None:
     """Count a call that the resource server lets through."""
     server.uses.note((token.claims or {})[GRANT_ID], server.now())
+
+
+def address_of(server: AuthorizationServer, scope: Scope) -> str:
+    """From where a request to the resource server comes, as the authorization server sees it."""
+    return client_address(server, Request(scope))
 
 
 async def list_tools(mcp: MCPServer[Any], required: tuple[str, ...]) -> Sequence[Tool]:

@@ -5,7 +5,7 @@ An event names people, clients and grants; it never holds a secret.
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from typing import Literal, get_args
 
@@ -36,6 +36,16 @@ Kind = Literal[
     "client_registered",
     "client_authentication_failed",
 ]
+Command = Literal[
+    "account_added",
+    "account_disabled",
+    "account_enabled",
+    "account_removed",
+    "password_set",
+    "client_banned",
+    "client_unbanned",
+]
+"""What the operator does on the command line."""
 
 # What happens by itself, hour after hour, would push out what a person wants to see.
 _NOT_REMEMBERED: frozenset[Kind] = frozenset({"token_issued", "token_refreshed"})
@@ -99,8 +109,7 @@ async def record(
         correlation_id=correlation_id(request.scope),
         reason=_cut(reason),
     )
-    members = ((name, getattr(event, name)) for name in _MEMBERS)
-    logger.info(json.dumps({name: value for name, value in members if value is not None}))
+    _write((name, getattr(event, name)) for name in _MEMBERS)
     if kind in _TOKENS:
         server.metrics.tokens.add(*_TOKENS[kind])
     if kind in _SIGN_INS:
@@ -108,6 +117,16 @@ async def record(
     if event.subject is not None and kind not in _NOT_REMEMBERED:
         alike, most = next(shelf for shelf in _REMEMBERED if kind in shelf[0])
         await server.store.add_event(event, alike, most)
+
+
+def record_command(kind: Command, now: int, **members: str) -> None:
+    """Write down what the operator did; `members` say to whom, and why if they said so."""
+    told = ((name, _cut(text)) for name, text in members.items() if text)
+    _write((("at", now), ("kind", kind), *told))
+
+
+def _write(members: Iterable[tuple[str, object]]) -> None:
+    logger.info(json.dumps({name: value for name, value in members if value is not None}))
 
 
 def _cut(text: str | None) -> str | None:

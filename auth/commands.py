@@ -10,6 +10,7 @@ import anyio
 from auth.store import Store, StoreUnavailable
 from auth.store.urls import open_store, place_of
 from settings import Settings, load_settings
+from telemetry.logs import configure_logging
 
 
 class Refused(Exception):
@@ -23,6 +24,7 @@ def main(parser: ArgumentParser, arguments: list[str] | None = None) -> int:
     """Carry out one command on the configured store: exit code 0, or 1 with the reason."""
     given = parser.parse_args(arguments)
     settings = load_settings()
+    configure_logging(settings)
     try:
         anyio.run(_carry_out, given.command, settings, given)
     except (Refused, StoreUnavailable, ValueError) as error:

@@ -1,6 +1,7 @@
 """The bearer token of a request: take it, verify it, hand it on (OAuth 2.1 §5, RFC 6750)."""
 
 import logging
+import time
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 
@@ -13,6 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from host_guard import answer_misdirected
 from origins import Origin, Origins
 from resource_server.challenges import Challenges, Refusal, insufficient_scope, unavailable
+from resource_server.refusals import Refusals
 from resource_server.scopes import union
 from resource_server.verifiers import MAX_TOKEN, VerifierUnavailable, VerifyToken
 from telemetry.metrics import Metrics
@@ -40,6 +42,7 @@ class RequireBearerToken:
         *,
         note_use: Callable[[AccessToken], None] | None = None,
         metrics: Metrics | None = None,
+        refusals: Refusals | None = None,
     ) -> None:
         self._app = app
         self._verify = verify
@@ -48,6 +51,7 @@ class RequireBearerToken:
         self._required_set = frozenset(required_scopes)
         self._note_use = note_use
         self._note_refusal = (metrics or Metrics()).note_refusal
+        self._refused = (refusals or Refusals(time.time)).note
         self._challenges = lru_cache(maxsize=256)(self._build_challenges)
 
     def _build_challenges(self, origin: Origin) -> Challenges:
@@ -69,7 +73,7 @@ class RequireBearerToken:
             self._note_refusal("repeated_authorization", 400)
             await self._challenges(origin).invalid_request(scope, receive, send)
             return
-        token = await self._authenticate(credentials, origin)
+        token = await self._authenticate(scope, credentials, origin)
         if isinstance(token, Refusal):
             await token(scope, receive, send)
             return
@@ -84,7 +88,9 @@ class RequireBearerToken:
         finally:
             auth_context_var.reset(reset)
 
-    async def _authenticate(self, credentials: bytes, origin: Origin) -> AccessToken | Refusal:
+    async def _authenticate(
+        self, scope: Scope, credentials: bytes, origin: Origin
+    ) -> AccessToken | Refusal:
         """The token that these credentials are, or how to refuse them."""
         scheme, _, presented = credentials.partition(b" ")
         presented = presented.strip(b" ")
@@ -93,7 +99,7 @@ class RequireBearerToken:
             return self._challenges(origin).no_token
         if len(presented) > MAX_TOKEN or not presented.isascii():
             self._note_refusal("malformed_token", 401)
-            logger.info("refused a token: malformed")
+            self._refused(scope, "token_refused", "malformed")
             return self._challenges(origin).invalid_token
         try:
             token = await self._verify(presented.decode("ascii"))
@@ -107,16 +113,16 @@ class RequireBearerToken:
             return self._challenges(origin).invalid_request
         if token is None:
             self._note_refusal("unknown_token", 401)
-            logger.info("refused a token: unknown, expired or revoked")
+            self._refused(scope, "token_refused", "unknown, expired or revoked")
             return self._challenges(origin).invalid_token
         if token.resource != origin.resource:
             # RFC 8707 §2: for whom it was issued, compared as the one string that we emit.
             self._note_refusal("wrong_resource", 401)
-            logger.info("refused a token: wrong resource (client %.256r)", token.client_id)
+            self._refused(scope, "token_refused", "wrong resource", token)
             return self._challenges(origin).invalid_token
         if not self._required_set.issubset(token.scopes):
             self._note_refusal("insufficient_scope", 403)
-            logger.info("refused a token: missing scope (client %.256r)", token.client_id)
+            self._refused(scope, "scope_denied", f"needs {' '.join(self._required)}", token)
             return insufficient_scope(origin, union(self._required, token.scopes))
         return token
 

@@ -16,7 +16,7 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
 from origins import MCP_PATH, Origins
-from resource_server.bearer import ORIGIN, RequireBearerToken, logger
+from resource_server.bearer import ORIGIN, RequireBearerToken
 from resource_server.browser_origins import RequireKnownOrigin
 from resource_server.calls import Call, HeaderMismatch, read_calls, trim_header_values
 from resource_server.challenges import header_mismatch, insufficient_scope
@@ -25,6 +25,7 @@ from resource_server.economies import (
     compare_headers_where_wanted,
     trace_where_traced,
 )
+from resource_server.refusals import Refusals
 from resource_server.registry import Registry, may_speak
 from resource_server.responses import JsonWhereNothingStreams, Responses
 from resource_server.scopes import ScopeGate, ScopesNeeded, union
@@ -70,6 +71,7 @@ class ProtectedResource:
         note_use: Callable[[AccessToken], None] | None = None,
         metrics: Metrics | None = None,
         clock: Callable[[], float] = time.time,
+        refusals: Refusals | None = None,
         streams: StreamLimits | None = None,
     ) -> None:
         self._required = tuple(required_scopes)
@@ -88,6 +90,8 @@ class ProtectedResource:
         self._streams = streams or StreamLimits()
         metrics = metrics or Metrics()
         self._note_refusal = metrics.note_refusal
+        refusals = refusals or Refusals(clock)
+        self._refused = refusals.note
         self._responses = Responses(self._sessions.handle_request, verify, clock, metrics)
         bearer = RequireBearerToken(
             self._serve,
@@ -96,6 +100,7 @@ class ProtectedResource:
             required_scopes,
             note_use=note_use,
             metrics=metrics,
+            refusals=refusals,
         )
         self._app = RequireKnownOrigin(bearer, origins, browser_origins, metrics)
 
@@ -131,7 +136,7 @@ class ProtectedResource:
         needed = self._needed.by(calls)
         if needed and not set(needed).issubset(token.scopes):
             self._note_refusal("insufficient_scope", 403)
-            logger.info("refused a call: missing scope (client %.256r)", token.client_id)
+            self._refused(scope, "scope_denied", f"needs {' '.join(needed)}", token)
             refusal = insufficient_scope(scope[ORIGIN], union(self._required, token.scopes, needed))
             await refusal(scope, receive, send)
             return

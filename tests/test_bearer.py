@@ -1,5 +1,6 @@
 """The bearer token at `/mcp` (OAuth 2.1 §5, RFC 6750, RFC 9728 §5.1)."""
 
+import json
 import logging
 from collections.abc import AsyncIterator
 from typing import Any
@@ -209,11 +210,15 @@ async def test_why_a_token_was_refused_is_logged_and_the_token_is_not(
     gate.tokens.add("narrow", scopes=[])
     for token in (b"unknown", b"elsewhere", b"narrow", b"x" * 9000):
         await ask(gate, b"Bearer " + token)
-    refused = [r.getMessage() for r in caplog.records if r.name == "latchgate.bearer"]
-    reasons = ["unknown, expired or revoked", "wrong resource", "missing scope", "malformed"]
-    assert [reason in message for reason, message in zip(reasons, refused, strict=True)] == [
-        True
-    ] * 4
+    events = [json.loads(r.getMessage()) for r in caplog.records if r.name == "latchgate.audit"]
+    assert [(event["kind"], event["reason"]) for event in events] == [
+        ("token_refused", "unknown, expired or revoked"),
+        ("token_refused", "wrong resource"),
+        ("scope_denied", "needs user"),
+        ("token_refused", "malformed"),
+    ]
+    assert [event.get("client_id") for event in events] == [None, "client_1", "client_1", None]
+    assert all(event["address"] and event["correlation_id"] for event in events)
     assert not any(secret in caplog.text for secret in ("elsewhere", "narrow", "xxx"))
 
 

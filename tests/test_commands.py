@@ -2,8 +2,9 @@
 
 import getpass
 import io
+import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import anyio
@@ -42,7 +43,9 @@ Run = Callable[..., tuple[int, str]]
 
 
 @pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+def run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Run]:
     """Runs a command on a SQLite file; answers its exit code and what it printed."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("LATCHGATE_STORE_URL", "sqlite:///test.db")
@@ -56,7 +59,11 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
         printed = capsys.readouterr()
         return code, printed.out + printed.err.removeprefix(f"Store: {tmp_path / 'test.db'}\n")
 
-    return run
+    root = logging.getLogger()
+    handlers, level = [*root.handlers], root.level
+    yield run
+    root.handlers[:] = handlers
+    root.setLevel(level)
 
 
 def test_people_are_added_listed_and_removed(run: Run) -> None:
@@ -64,11 +71,13 @@ def test_people_are_added_listed_and_removed(run: Run) -> None:
         accounts, "add", "ada", "--name", "Ada", "--role", "admin", stdin="a password of ada\n"
     )
     assert code == 0
-    subject = text.split()[-1].rstrip(".")
+    subject = text.splitlines()[0].split()[-1].rstrip(".")
     code, text = run(accounts, "list")
     assert text.split("\t")[:3] == ["ada", subject, "enabled"]
     assert "never" in text
-    assert run(accounts, "disable", "ADA")[0] == 0
+    code, told = run(accounts, "disable", "ADA")
+    assert code == 0
+    assert re.search(rf'"kind": "account_disabled", "subject": "{subject}"', told)
     assert "disabled" in run(accounts, "list")[1]
     assert run(accounts, "enable", "ada")[0] == 0
     assert "enabled" in run(accounts, "list")[1]
@@ -196,7 +205,11 @@ async def test_a_banned_client_is_out_on_the_next_call_and_may_come_back(
         for wanted in ("", name[:5], "no such"):
             code, text = await in_thread(run, clients, "ban", wanted)
             assert (code, "No client is meant" in text) == (1, True)
-        assert (await in_thread(run, clients, "ban", name))[0] == 0
+        code, text = await in_thread(run, clients, "ban", name, "--reason", "too loud")
+        assert code == 0
+        assert f'"client_digest": "{digest(client["client_id"]).hex()}"' in text
+        assert '"kind": "client_banned"' in text
+        assert '"reason": "too loud"' in text
         assert await world.calls(tokens["access_token"]) == 401
         assert await world.calls(others["access_token"]) == 200
         response = await world.refresh(client, tokens["refresh_token"])
@@ -204,7 +217,8 @@ async def test_a_banned_client_is_out_on_the_next_call_and_may_come_back(
         assert "banned" in (await in_thread(run, clients, "list"))[1]
         for wanted in ("", name[:5], "ffff" + name):
             assert (await in_thread(run, clients, "unban", wanted))[0] == 1
-        assert (await in_thread(run, clients, "unban", name))[0] == 0
+        code, text = await in_thread(run, clients, "unban", name)
+        assert (code, '"kind": "client_unbanned"' in text) == (0, True)
         assert (await world.tokens(client))["access_token"]
 
 

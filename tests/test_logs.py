@@ -56,8 +56,8 @@ async def test_every_line_of_a_request_has_its_one_name(world: World) -> None:
     assert response.headers["x-request-id"] == "from-the-proxy.1"
     first, second = lines_of(stream)
     assert ": 400 invalid_redirect_uri (" in first["message"]
-    assert second["message"] == "refused a token: unknown, expired or revoked"
-    assert second["logger"] == "latchgate.bearer"
+    assert (second["kind"], second["reason"]) == ("token_refused", "unknown, expired or revoked")
+    assert second["logger"] == AUDIT
     assert {line["correlation_id"] for line in (first, second)} == {"from-the-proxy.1"}
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00", first["time"])
 

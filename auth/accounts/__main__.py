@@ -11,6 +11,7 @@ from argparse import ArgumentParser, Namespace
 from datetime import UTC, datetime
 
 from auth.accounts import Passwords, new_account, password_problem, username_problem
+from auth.audit import record_command
 from auth.commands import Refused, main
 from auth.models import Account
 from auth.store import Store
@@ -33,6 +34,7 @@ async def add(settings: Settings, store: Store, given: Namespace) -> None:
     if not await store.add_account(account):
         raise Refused(f"There is a {given.username} already.")
     _tell(given, password)
+    record_command("account_added", account.created_at, subject=account.subject)
     print(f"Added {account.username} as {account.subject}.")
 
 
@@ -48,7 +50,9 @@ async def show(settings: Settings, store: Store, given: Namespace) -> None:  # n
 async def disable(settings: Settings, store: Store, given: Namespace) -> None:  # noqa: ARG001
     """Shut a person out."""
     account = await _find(store, given)
-    await store.disable_account(account.subject, int(time.time()))
+    now = int(time.time())
+    await store.disable_account(account.subject, now)
+    record_command("account_disabled", now, subject=account.subject)
     print(f"Disabled {account.username}: every session and connection of theirs has ended.")
 
 
@@ -56,6 +60,7 @@ async def enable(settings: Settings, store: Store, given: Namespace) -> None:  #
     """Let a person in again."""
     account = await _find(store, given)
     await store.enable_account(account.subject)
+    record_command("account_enabled", int(time.time()), subject=account.subject)
     print(f"Enabled {account.username}. What ended stays ended: they sign in and connect anew.")
 
 
@@ -64,7 +69,9 @@ async def password(settings: Settings, store: Store, given: Namespace) -> None:
     account = await _find(store, given)
     chosen = _password(given)
     hashed = await _passwords(settings).hash(chosen)
-    await store.change_password(account.subject, hashed, int(time.time()))
+    now = int(time.time())
+    await store.change_password(account.subject, hashed, now)
+    record_command("password_set", now, subject=account.subject)
     _tell(given, chosen)
     print(f"Set the password of {account.username}: their sessions and connections have ended.")
 
@@ -72,7 +79,9 @@ async def password(settings: Settings, store: Store, given: Namespace) -> None:
 async def remove(settings: Settings, store: Store, given: Namespace) -> None:  # noqa: ARG001
     """Forget a person."""
     account = await _find(store, given)
-    await store.remove_account(account.subject, int(time.time()))
+    now = int(time.time())
+    await store.remove_account(account.subject, now)
+    record_command("account_removed", now, subject=account.subject)
     print(f"Removed {account.username}: every session and connection of theirs has ended.")
 
 

@@ -7,6 +7,7 @@ import sys
 import time
 from argparse import ArgumentParser, Namespace
 
+from auth.audit import record_command
 from auth.clients import SEALED_PREFIX
 from auth.commands import Refused, main
 from auth.credentials import digest
@@ -32,7 +33,10 @@ async def ban(settings: Settings, store: Store, given: Namespace) -> None:
     """Shut a client out."""
     now = int(time.time())
     client_id, name = await _find(settings, store, given.client, now)
-    await store.ban_client(client_id, Ban(digest(client_id), name, now, given.reason))
+    banned = Ban(digest(client_id), name, now, given.reason)
+    await store.ban_client(client_id, banned)
+    members = {"client_id": client_id, "client_digest": banned.digest.hex(), "reason": given.reason}
+    record_command("client_banned", now, **members)
     print(
         f"Banned {name or 'the client'}: its connections have ended, and it can make no new ones."
     )
@@ -45,6 +49,7 @@ async def unban(settings: Settings, store: Store, given: Namespace) -> None:  # 
     if len(bans) != 1:
         raise Refused(_which(len(bans)))
     await store.unban_client(bans[0].digest)
+    record_command("client_unbanned", int(time.time()), client_digest=bans[0].digest.hex())
     print(f"{bans[0].client_name or 'The client'} may connect again. What ended stays ended.")
 
 

@@ -21,9 +21,11 @@ from tests.kit import (
     serving,
     token_request,
 )
+from tests.resource_server_kit import modern, modern_headers, wire
 
 WRONG = "a wrong password that somebody typed"
 STATE = "a-state-that-only-the-client-knows"
+BEYOND = modern("tools/call", name="update_profile", arguments={"name": "x"})
 POST = {"token_endpoint_auth_method": "client_secret_post"}
 
 
@@ -45,6 +47,8 @@ async def journey(world: World) -> dict[str, str]:
     again = (await world.refresh(client, tokens["refresh_token"])).json()
     for token in (tokens["access_token"], again["access_token"], "mcp_at_a-token-of-nobody"):
         await world.calls(token)
+        headers = wire(token, modern_headers("tools/call", "update_profile"))
+        await world.http.post("/mcp", json=BEYOND, headers=headers)
         form = identification(client) | {"token": token}
         await world.http.post("/oauth/introspect", data=form)
         await world.http.post("/oauth/introspect", params=form)
@@ -116,6 +120,8 @@ async def test_no_secret_is_logged_or_kept(
         "token_refreshed",
         "code_replayed",
         "signed_out",
+        "token_refused",
+        "scope_denied",
     }
     assert all(event["correlation_id"] and event["address"] for event in events)
 
