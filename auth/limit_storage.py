@@ -36,6 +36,10 @@ class BoundedMemory(MemoryStorage):
         self._max_keys = max_keys
         self._counted: OrderedDict[str, _Window] = OrderedDict()
 
+    def apart(self) -> "BoundedMemory":
+        """Another of the same size: what fills the one makes the other forget nothing."""
+        return BoundedMemory(self._clock, self._max_keys)
+
     async def acquire_sliding_window_entry(
         self, key: str, limit: int, expiry: int, amount: int = 1
     ) -> bool:
@@ -92,6 +96,10 @@ class SharedStorage(RedisStorage):
         super().__init__(
             url, wrap_exceptions=True, implementation="valkey", key_prefix=KEY_PREFIX, **pool
         )
+
+    def apart(self) -> "SharedStorage":
+        """The server forgets nothing before its time."""
+        return self
 
     async def close(self) -> None:
         """Let go of every socket."""

@@ -6,6 +6,7 @@ slide, a refused attempt is not counted, and who has not failed is not limited b
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from functools import cached_property
 from math import ceil
 from typing import NoReturn
 
@@ -25,10 +26,16 @@ class Limit:
 
     def __init__(self, name: str, notation: str, storage: BoundedMemory | SharedStorage) -> None:
         # The longest window first: it is the one that is full for long.
+        self._notation = notation
         self._items = sorted(parse_many(notation), key=RateLimitItem.get_expiry, reverse=True)
         self._name = name
         self._storage = storage
         self._windows = SlidingWindowCounterRateLimiter(storage)
+
+    @cached_property
+    def apart(self) -> "Limit":
+        """The same limit for keys that anybody can make up: they push out none of the others."""
+        return Limit(f"{self._name} apart", self._notation, self._storage.apart())
 
     async def take(self, *key: str) -> None:
         """Count one more, in one atomic step a window; TooManyRequests if that is one too many."""

@@ -55,11 +55,15 @@ async def begin_attempt(server: AuthorizationServer, request: Request, username:
     limits, name = server.limits, username.casefold()
     if device := _find_device(server, request, name):
         return await _count((limits.sign_in_limit, ("device", device)))
+    by_name, by_account = limits.sign_in_limit, limits.sign_in_account_limit
+    if await server.store.find_account_by_username(username) is None:
+        # Names of nobody are without number, and must not make us forget what was tried with one.
+        by_name, by_account = by_name.apart, by_account.apart
     network = client_network(server, request)
     return await _count(
         (limits.sign_in_address_limit, (network,)),
-        (limits.sign_in_limit, ("name", name, network)),
-        (limits.sign_in_account_limit, (name,)),
+        (by_name, ("name", name, network)),
+        (by_account, (name,)),
     )
 
 

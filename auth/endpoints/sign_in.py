@@ -62,10 +62,10 @@ async def _check(
     server: AuthorizationServer, request: Request, username: str, password: str
 ) -> Account | None:
     """The person with this password. Counted before it is hashed, or a burst would not be seen."""
-    attempt = await begin_attempt(server, request, username)
-    # Nothing longer than can be stored is hashed: it could only cost time (RFC 9106 has no limit).
+    # Nothing longer than can be stored is counted or hashed: it is nobody's, and could only cost.
     if len(username) > MAX_USERNAME or len(password.encode()) > MAX_PASSWORD:
         return None
+    attempt = await begin_attempt(server, request, username)
     return await attempt.judge(sign_in(server.store, server.passwords, username, password))
 
 

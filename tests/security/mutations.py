@@ -165,6 +165,13 @@ DEFENCES: tuple[tuple[str, Target, str, str, str], ...] = (
         ),
     ),
     (
+        "names of nobody are counted apart",
+        password_attempts.begin_attempt,
+        "by_name, by_account = by_name.apart, by_account.apart",
+        "pass",
+        "security/test_limits.py::test_names_of_nobody_make_us_forget_nothing",
+    ),
+    (
         "a known browser is known for one person",
         password_attempts._find_device,
         'device["u"] != _who(name)',

@@ -344,6 +344,31 @@ async def test_a_resource_server_may_ask_about_as_much_garbage_as_it_gets(clock:
             assert response.json() == {"active": False}
 
 
+async def test_names_of_nobody_make_us_forget_nothing(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without it ten thousand other names give whoever guesses a hundred guesses more."""
+    monkeypatch.setattr("auth.limit_storage.BoundedMemory.__init__.__defaults__", (10,))
+    async with limited(clock, sign_in_account_limit="3/hour", sign_in_limit="3/hour") as world:
+        for username in ("admin", "admin", "admin", *(f"nobody {n}" for n in range(12))):
+            async with from_address(world, f"192.0.2.{len(username)}") as http:
+                await Browser(http).sign_in(username, "a guess")
+        assert (await world.browser().sign_in("admin", "a guess")).status_code == 429
+        for _ in range(3):
+            assert (await world.browser().sign_in("no one", "a guess")).status_code == 400
+        assert (await world.browser().sign_in("no one", "a guess")).status_code == 429
+
+
+@pytest.mark.parametrize(("username", "password"), [("x" * 257, "x"), ("admin", "x" * 1025)])
+async def test_what_is_too_long_is_not_counted(
+    guarded: World, username: str, password: str
+) -> None:
+    """Without it the counters are filled with what could never have been right."""
+    for _ in range(25):
+        assert (await guarded.browser().sign_in(username, password)).status_code == 400
+    assert (await guarded.browser().sign_in()).status_code == 303
+
+
 async def test_registrations_of_one_address_are_limited(guarded: World) -> None:
     for _ in range(30):
         await guarded.register()
@@ -505,6 +530,11 @@ async def test_on_valkey_replicas_count_together(valkey_url: str) -> None:
         await limits[1].give_back("k")
         await limits[0].check("k")
         await limits[0].take("k")
+        await limits[0].apart.take("k")
+        await limits[1].apart.note("k")
+        await limits[0].apart.note("k")
+        with pytest.raises(TooManyRequests):
+            await limits[1].apart.check("k")
     finally:
         await here.close()
         await there.close()
