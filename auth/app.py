@@ -107,6 +107,7 @@ async def running(
                 server.settings, server.store, server.passwords, server.now()
             )
         )
+        server.passwords.resemble(await server.store.list_accounts())
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(_keep_house, server, keep_house_every)
             try:

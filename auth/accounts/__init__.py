@@ -1,10 +1,11 @@
 """The people who can sign in: their passwords and the first account."""
 
+import hmac
 import logging
 import os
 import secrets
 from base64 import b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import TypeVar
 
@@ -42,21 +43,37 @@ class Passwords:
         self._limiter = CapacityLimiter(cores)
         self._longest_line = cores + queue
         self._in_line = 0
+        self._costs = [f"$argon2id$v=19$m={memory_kib},t={iterations},p=1"]
         # Drawn instead of computed: it costs as much to check, and a start no time and no memory.
         salt, digest = (
             b64encode(secrets.token_bytes(length)).decode().rstrip("=")
             for length in (self._hasher.salt_len, self._hasher.hash_len)
         )
-        self._nobody = f"$argon2id$v=19$m={memory_kib},t={iterations},p=1${salt}${digest}"
+        self._nobody = f"${salt}${digest}"
+        self._lot = secrets.token_bytes(16)
+
+    def resemble(self, accounts: Iterable[Account]) -> None:
+        """Let nobody's password cost what some person's does: parameters may have been changed."""
+        costs = {
+            account.password_hash.rpartition("$")[0].rpartition("$")[0] for account in accounts
+        }
+        self._costs = sorted(costs) or self._costs
 
     async def hash(self, password: str) -> str:
         """The hash to store, in the PHC string format."""
         return await self._run(self._hasher.hash, password)
 
-    async def verify(self, account: Account | None, password: str) -> bool:
-        """Whether the password is this person's; nobody's takes as long to refuse."""
-        stored = account.password_hash if account else self._nobody
-        return await self._run(self._verify, stored, password)
+    async def verify(self, account: Account | None, password: str, name: str = "") -> bool:
+        """Whether the password is this person's; nobody's takes as long to refuse.
+
+        Which cost is that of a name that nobody has, is drawn once for each.
+        """
+        if account is not None:
+            return await self._run(self._verify, account.password_hash, password)
+        drawn = int.from_bytes(hmac.digest(self._lot, name.casefold().encode(), "sha256"))
+        cost = self._costs[drawn % len(self._costs)]
+        await self._run(self._verify, cost + self._nobody, password)
+        return False
 
     def is_outdated(self, account: Account) -> bool:
         """Whether a password was hashed with other parameters than today's."""
@@ -77,7 +94,7 @@ class Passwords:
             self._hasher.verify(stored, password)
         except (VerificationError, InvalidHashError):
             return False
-        return stored is not self._nobody
+        return True
 
 
 async def sign_in(
@@ -88,7 +105,7 @@ async def sign_in(
     None for every kind of no, in the same time.
     """
     account = await store.find_account_by_username(username)
-    if not await passwords.verify(account, password):
+    if not await passwords.verify(account, password, username):
         return None
     if account is None or account.disabled_at is not None:
         return None

@@ -150,8 +150,8 @@ DEFENCES: tuple[tuple[str, Target, str, str, str], ...] = (
     (
         "nobody's password is hashed too",
         accounts.sign_in,
-        "if not await passwords.verify(account, password):",
-        "if account is None or not await passwords.verify(account, password):",
+        "if not await passwords.verify(account, password, username):",
+        "if account is None or not await passwords.verify(account, password, username):",
         "test_sign_in.py::test_an_unknown_person_takes_as_long_to_refuse_as_a_known_one",
     ),
     (

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from auth.accounts import Passwords
+from auth.accounts import Passwords, new_account
 from tests.clock import Clock
 from tests.kit import PASSWORD, World, authorization_request, new_settings, serving
 from tests.security.kit import add_person, assert_refused
@@ -24,6 +24,31 @@ async def test_a_password_is_taken_as_it_is_to_its_last_character(world: World) 
     ):
         assert (await browser.sign_in("bob", wrong)).status_code == 400
     assert (await browser.sign_in("bob", LONG + "\0battery")).status_code == 303
+
+
+async def test_nobody_is_checked_at_the_cost_of_somebody(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without it a change of parameters tells by time who has an account and was not seen since."""
+    costs: dict[str, set[str]] = {}
+    verify = Passwords._verify  # noqa: SLF001 - what is checked is not told, only how long it takes
+
+    def noting(passwords: Passwords, stored: str, password: str) -> bool:
+        costs.setdefault(password, set()).add(stored.split("$")[3])
+        return verify(passwords, stored, password)
+
+    monkeypatch.setattr(Passwords, "_verify", noting)
+    async with serving(clock) as world:
+        hashed = await Passwords(16, 3).hash("a good password")
+        await world.store.add_account(new_account("bob", hashed, clock()))
+    async with serving(clock, store=world.store) as world:
+        for number in range(40):
+            for guess in ("first", "second"):
+                await world.browser().sign_in(f"nobody {number}", f"{guess} {number}")
+    for number in range(40):
+        assert len(costs[f"first {number}"]) == 1
+        assert costs[f"first {number}"] == costs[f"second {number}"]
+    assert set().union(*costs.values()) == {"m=8,t=1,p=1", "m=16,t=3,p=1"}
 
 
 @pytest.mark.parametrize("password", ["x" * 1025, "ü" * 600, "x" * 60_000])
