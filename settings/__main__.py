@@ -14,7 +14,7 @@ _START = f"""\
 Environment variables, or lines of a file `.env` in the directory the server is started in; the
 environment wins, an empty value is the default. Lists are words separated by spaces or commas,
 durations are whole seconds. A wrong value keeps the server from starting, with a message that says
-which and why; so does a name that begins with `{PREFIX}` and is nearly one of these.
+which and why; so does any other name that begins with `{PREFIX}` (but those that Kubernetes makes).
 [.env.example](../.env.example) is the same to copy and change.
 
 Limits are so many in so long, `10/minute`; of several (`5/5minutes;20/hour`) each holds.

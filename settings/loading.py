@@ -1,12 +1,18 @@
 """Reading the settings when a program starts, and telling a person where one is wrong."""
 
-from collections.abc import Iterable
+import re
 from difflib import get_close_matches
 
 from pydantic import ValidationError
 from pydantic_settings import DotEnvSettingsSource, EnvSettingsSource
 
 from settings.model import PREFIX, Settings
+
+# https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
+_OF_A_SERVICE = re.compile(
+    r"latchgate_(?:\w+_)?(?:service_(?:host|port(?:_\w+)?)|port_\d+_(?:tcp|udp|sctp)(?:_\w+)?)"
+)
+_OF_A_PORT = re.compile(r"(?:tcp|udp|sctp)://")
 
 
 def load_settings() -> Settings:
@@ -44,19 +50,30 @@ def _explain(location: tuple[int | str, ...], message: str) -> str:
 
 
 def _misspelt() -> list[str]:
-    """Names that are no setting but nearly one: what was meant would be silently left at default.
-
-    Others with our prefix are not ours to judge: orchestrators make LATCHGATE_PORT and the like.
-    """
-    given = {*EnvSettingsSource(Settings).env_vars, *DotEnvSettingsSource(Settings).env_vars}
-    names = {PREFIX.lower() + name: name for name in Settings.model_fields}
+    """Names that are no setting: what was meant would be silently left at its default."""
+    given = EnvSettingsSource(Settings).env_vars | DotEnvSettingsSource(Settings).env_vars
+    names = {PREFIX.lower() + name for name in Settings.model_fields}
     return [
-        f"{name.upper()} is no setting; did you mean {PREFIX}{nearest[0].upper()}?"
-        for name in sorted(given - names.keys())
-        if name.startswith(PREFIX.lower())
-        and (nearest := _nearest(name.removeprefix(PREFIX.lower()), names.values()))
+        f"{name.upper()} is no setting; {_meant(name.removeprefix(PREFIX.lower()))}"
+        for name in sorted(given.keys() - names)
+        if name.startswith(PREFIX.lower()) and not _is_of_others(name, given[name] or "")
     ]
 
 
-def _nearest(name: str, names: Iterable[str]) -> list[str]:
-    return get_close_matches(name, names, n=1, cutoff=0.85)
+def _is_of_others(name: str, value: str) -> bool:
+    """Whether Kubernetes made it for a service with our name, or it is the demo's."""
+    return (
+        name.startswith(f"{PREFIX}DEMO_".lower())
+        or _OF_A_SERVICE.fullmatch(name) is not None
+        or (name.endswith("_port") and _OF_A_PORT.match(value) is not None)
+    )
+
+
+def _meant(name: str) -> str:
+    """The settings that hold all of its words, or the nearest one."""
+    words = set(name.split("_"))
+    names = [known for known in Settings.model_fields if words <= set(known.split("_"))]
+    names = names or get_close_matches(name, Settings.model_fields, n=1)
+    if not names:
+        return "docs/settings.md has the list of all"
+    return f"did you mean {' or '.join(PREFIX + known.upper() for known in names)}?"

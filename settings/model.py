@@ -3,7 +3,7 @@
 from functools import cached_property
 from typing import Annotated, Literal, Self
 
-from pydantic import DirectoryPath, Field, FilePath, SecretStr, model_validator
+from pydantic import DirectoryPath, Field, FilePath, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from origins import Origins
@@ -20,6 +20,7 @@ from settings.values import (
     Scope,
     ScopeWords,
     Seconds,
+    Secret,
     WebOrigin,
     Words,
 )
@@ -238,7 +239,7 @@ class Settings(BaseSettings):
     introspection_client_id: str | None = Field(
         None, description="Split deployment: the name with which the resource server introspects."
     )
-    introspection_client_secret: SecretStr | None = Field(
+    introspection_client_secret: Secret | None = Field(
         None, description="Split deployment: its secret, the same on both sides."
     )
 

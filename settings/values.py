@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Annotated, TypeVar
 
 from limits import parse_many
@@ -12,6 +13,7 @@ from origins import canonical_origin, canonical_resource, issuer_identifier
 
 _MIN_KEY_LENGTH = 32
 _MIN_KEY_CHARACTERS = 8
+_MIN_SECRET_LENGTH = 16
 _MIN_PASSWORD_LENGTH = 8
 _MODULE_AND_NAME = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*:[^\W\d]\w*")
 _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
@@ -63,16 +65,32 @@ def _module_and_name(value: str) -> str:
 
 
 def _strong_key(value: SecretStr) -> SecretStr:
-    key = value.get_secret_value()
-    if len(key) < _MIN_KEY_LENGTH:
-        problem = f"a key has at least {_MIN_KEY_LENGTH} characters"
-    elif len(set(key)) < _MIN_KEY_CHARACTERS or _EXAMPLE_KEY.search(key.lower()):
-        problem = "this key could be guessed: it repeats itself or comes from an example"
+    return _strong(value, "key", _MIN_KEY_LENGTH)
+
+
+def _strong_secret(value: SecretStr) -> SecretStr:
+    """Shorter than a key, since another's server may have made it."""
+    return _strong(value, "secret", _MIN_SECRET_LENGTH)
+
+
+def _strong(value: SecretStr, kind: str, length: int) -> SecretStr:
+    text = value.get_secret_value()
+    if len(text) < length:
+        problem = f"a {kind} has at least {length} characters"
+    elif len(set(text)) < _MIN_KEY_CHARACTERS or _EXAMPLE_KEY.search(text.lower()):
+        problem = f"this {kind} could be guessed: it repeats itself or comes from an example"
+    elif _neighbours(text) > len(text) / 2:
+        problem = f"this {kind} could be guessed: its characters follow one another"
     else:
         return value
     raise ValueError(
         f"{problem}: make one with python3 -c 'import secrets; print(secrets.token_urlsafe(32))'"
     )
+
+
+def _neighbours(text: str) -> int:
+    """How often a character is followed by itself or by its neighbour: abc, 321."""
+    return sum(abs(ord(left) - ord(right)) <= 1 for left, right in pairwise(text))
 
 
 def _good_password(value: SecretStr) -> SecretStr:
@@ -115,6 +133,7 @@ Issuer = Annotated[str, AfterValidator(issuer_identifier)]
 Scope = Annotated[str, AfterValidator(_scope)]
 ModuleAndName = Annotated[str, AfterValidator(_module_and_name)]
 Key = Annotated[SecretStr, AfterValidator(_strong_key)]
+Secret = Annotated[SecretStr, AfterValidator(_strong_secret)]
 Password = Annotated[SecretStr, AfterValidator(_good_password)]
 Limit = Annotated[str, AfterValidator(_limit)]
 """At most so many in so long, in the notation of the library `limits`; several with semicolons."""

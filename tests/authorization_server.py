@@ -32,7 +32,7 @@ class AuthorizationServer:
     issuer: str = ELSEWHERE
     metadata_path: str = "/.well-known/oauth-authorization-server"
     metadata: dict[str, Any] = field(default_factory=dict)
-    credentials: tuple[str, str] = ("resource server", "s:e/c+r e%t")
+    credentials: tuple[str, str] = ("resource server", "s:e/c+r e%t of a server")
     tokens: dict[str, Any] = field(default_factory=dict)
     published: list[str] = field(default_factory=lambda: ["rsa", "ec", "ed"])
     key_changes: dict[str, Any] = field(default_factory=dict)

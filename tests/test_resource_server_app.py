@@ -39,7 +39,7 @@ def new_settings(**changes: Any) -> Settings:
     values: dict[str, Any] = {
         "authorization_server": ELSEWHERE,
         "introspection_client_id": "resource server",
-        "introspection_client_secret": SecretStr("s:e/c+r e%t"),
+        "introspection_client_secret": SecretStr("s:e/c+r e%t of a server"),
     }
     return Settings(_env_file=None, **(values | changes))
 

@@ -79,6 +79,10 @@ def test_a_variable_is_read(
         ("SECRET_KEYS", "short-" * 9, "this key could be guessed"),
         ("SECRET_KEYS", "change-me-to-something-of-32-characters", "this key could be guessed"),
         ("SECRET_KEYS", "0" * 64, "this key could be guessed"),
+        ("SECRET_KEYS", "abcdefghijklmnopqrstuvwxyz012345", "its characters follow one another"),
+        ("SECRET_KEYS", "zyxwvutsrqponmlkjihgfedcba987654", "its characters follow one another"),
+        ("INTROSPECTION_CLIENT_SECRET", "x", "a secret has at least 16 characters"),
+        ("INTROSPECTION_CLIENT_SECRET", "0123456789abcdef", "this secret could be guessed"),
         ("ADMIN_PASSWORD", "secret", "at least 8 characters"),
         *(
             ("ADMIN_PASSWORD", password, "among the first that anybody tries")
@@ -133,7 +137,7 @@ def test_a_wrong_setting_is_named_with_the_reason(
             "and LATCHGATE_INTROSPECTION_CLIENT_SECRET belong together",
         ),
         (
-            {"INTROSPECTION_CLIENT_SECRET": "s"},
+            {"INTROSPECTION_CLIENT_SECRET": "a secret that they share"},
             "LATCHGATE_INTROSPECTION_CLIENT_ID and",
         ),
     ],
@@ -154,6 +158,10 @@ def test_settings_that_need_each_other_are_refused_alone(
         ("LATCHGATE_PUBLICURL", "LATCHGATE_PUBLIC_URL"),
         ("LATCHGATE_EXTRA_ORIGIN", "LATCHGATE_EXTRA_ORIGINS"),
         ("LATCHGATE_ACESS_TOKEN_TTL", "LATCHGATE_ACCESS_TOKEN_TTL"),
+        ("LATCHGATE_STORE", "LATCHGATE_STORE_URL"),
+        ("LATCHGATE_KEYS", "LATCHGATE_SECRET_KEYS"),
+        ("LATCHGATE_METRIC_PORT", "LATCHGATE_METRICS_PORT"),
+        ("LATCHGATE_ADMIN", "LATCHGATE_ADMIN_USERNAME or LATCHGATE_ADMIN_PASSWORD"),
     ],
 )
 @pytest.mark.parametrize("place", ["environment", ".env"])
@@ -168,13 +176,27 @@ def test_a_misspelt_name_is_refused_with_the_nearest_one(
     assert f"{variable} is no setting; did you mean {meant}?" in refusal()
 
 
+@pytest.mark.parametrize("variable", ["LATCHGATE_PORT", "LATCHGATE_HOST", "LATCHGATE_ZZZ"])
+def test_a_name_that_is_near_to_none_is_refused_too(
+    monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    monkeypatch.setenv(variable, "8001")
+
+    assert f"{variable} is no setting; " in refusal()
+
+
 @pytest.mark.parametrize(
     "variable",
     [
         "LATCHGATE_PORT",
         "LATCHGATE_SERVICE_HOST",
+        "LATCHGATE_SERVICE_PORT_HTTP",
         "LATCHGATE_PORT_8000_TCP",
+        "LATCHGATE_PORT_8000_TCP_ADDR",
+        "LATCHGATE_VALKEY_PORT",
+        "LATCHGATE_VALKEY_SERVICE_HOST",
         "LATCHGATE_DEMO_PASSWORD",
+        "LATCHGATE_DEMO_CLIENT_SECRET",
     ],
 )
 def test_names_of_orchestrators_and_of_the_demo_are_left_alone(
@@ -225,14 +247,14 @@ def test_secrets_do_not_show_when_settings_are_printed() -> None:
         secret_keys=(KEY,),
         admin_password="an admin's password",
         introspection_client_id="rs",
-        introspection_client_secret="a shared secret",
+        introspection_client_secret="a secret they share",
     )
 
     printed = repr(settings)
 
     assert KEY not in printed
     assert "an admin's password" not in printed
-    assert "a shared secret" not in printed
+    assert "a secret they share" not in printed
 
 
 def test_the_origins_are_the_public_one_and_then_the_others() -> None:
