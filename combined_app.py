@@ -114,9 +114,9 @@ def create_app(
             Middleware(PlainStart, StoreUnavailable, PortTaken),
             Middleware(ObserveRequests, server.metrics, paths),
             Middleware(Shortcut, settings.origins, dict.fromkeys(PATHS, limited)),
+            Middleware(HostGuard, settings.origins, misdirected(server)),
             Middleware(CrossOrigin, {*CROSS_ORIGIN_PATHS, *METADATA_PATHS, *PATHS}),
             Middleware(RequestLimits, settings.body_timeout),
-            Middleware(HostGuard, settings.origins, misdirected(server)),
         ],
         lifespan=lifespan,
     )

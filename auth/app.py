@@ -170,9 +170,9 @@ def create_app(
         middleware=[
             Middleware(PlainStart, StoreUnavailable, PortTaken),
             Middleware(ObserveRequests, server.metrics, paths),
+            Middleware(HostGuard, settings.origins, misdirected(server)),
             Middleware(CrossOrigin, CROSS_ORIGIN_PATHS),
             Middleware(RequestLimits, settings.body_timeout),
-            Middleware(HostGuard, settings.origins, misdirected(server)),
         ],
         lifespan=lifespan,
     )

@@ -103,9 +103,9 @@ def create_app(
         middleware=[
             Middleware(PlainStart, PortTaken),
             Middleware(ObserveRequests, metrics, paths),
+            Middleware(HostGuard, origins),
             Middleware(CrossOrigin, CORS_PATHS),
             Middleware(RequestLimits, settings.body_timeout),
-            Middleware(HostGuard, origins),
         ],
         lifespan=lifespan,
     )

@@ -51,7 +51,7 @@ def _explain(location: tuple[int | str, ...], message: str) -> str:
 
 def _misspelt() -> list[str]:
     """Names that are no setting: what was meant would be silently left at its default."""
-    given = EnvSettingsSource(Settings).env_vars | DotEnvSettingsSource(Settings).env_vars
+    given = {**EnvSettingsSource(Settings).env_vars, **DotEnvSettingsSource(Settings).env_vars}
     names = {PREFIX.lower() + name for name in Settings.model_fields}
     return [
         f"{name.upper()} is no setting; {_meant(name.removeprefix(PREFIX.lower()))}"

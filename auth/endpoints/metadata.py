@@ -11,7 +11,12 @@ from auth.resources import resource_of
 from auth.scopes import OFFLINE_ACCESS
 from auth.server import AuthorizationServer
 
-METADATA_HEADERS = {"Cache-Control": "public, max-age=3600", "X-Content-Type-Options": "nosniff"}
+METADATA_HEADERS = {
+    "Cache-Control": "public, max-age=3600",
+    "X-Content-Type-Options": "nosniff",
+    # For caches too, which ask without an Origin and answer with one.
+    "Access-Control-Allow-Origin": "*",
+}
 
 
 async def metadata(server: AuthorizationServer, request: Request) -> Response:

@@ -25,10 +25,11 @@ async def test_no_path_answers_under_a_name_that_is_not_ours(
     world: World, path: str, host: str
 ) -> None:
     """Without it DNS rebinding reads us from a browser, and a poisoned issuer reaches a client."""
-    for method in ("GET", "POST"):
-        response = await world.http.request(method, path, headers={"Host": host})
-        assert_refused(response, 421)
-        assert "evil" not in response.text
+    for method in ("GET", "POST", "OPTIONS"):
+        for headers in ({}, {"Origin": "https://page.example"}):
+            response = await world.http.request(method, path, headers={"Host": host} | headers)
+            assert_refused(response, 421)
+            assert "evil" not in response.text
 
 
 @pytest.mark.parametrize("path", EVERYWHERE)

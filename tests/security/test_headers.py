@@ -75,3 +75,21 @@ async def test_endpoints_of_programs_set_no_cookie(world: World) -> None:
 
 async def _call(ask: Callable[..., Any], path: str) -> Any:
     return await ask(path, headers={"Accept": "text/html"})
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/.well-known/oauth-authorization-server",
+        "/.well-known/oauth-protected-resource/mcp",
+        "/oauth/openapi.json",
+    ],
+)
+@pytest.mark.parametrize("headers", [{}, {"Origin": "https://page.example"}])
+async def test_what_a_cache_keeps_is_good_for_every_page(
+    world: World, path: str, headers: dict[str, str]
+) -> None:
+    """Without it a cache that was asked by a program first shuts out every client in a browser."""
+    response = await world.http.get(path, headers=headers)
+    assert response.headers["cache-control"].startswith("public")
+    assert response.headers.get_list("access-control-allow-origin") == ["*"]
