@@ -2,7 +2,7 @@
 
 import logging
 import re
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
@@ -70,6 +70,17 @@ async def test_where_no_page_may_be_shown_the_client_is_told_which_it_needs(worl
     assert error_of(response) == (400, "interaction_required")
     page = await browser.get(response.json()["authorization_url"])
     assert page.status_code == 200
+
+
+async def test_a_program_that_posts_its_request_is_told_where_to_go_on_as_well(
+    world: World,
+) -> None:
+    request = authorization_request(await world.register())
+    response = await world.http.post(
+        "/oauth/authorize", data=request, headers={"Accept": "application/json"}
+    )
+    url = urlsplit(response.json()["authorization_url"])
+    assert dict(parse_qsl(url.query)) == request
 
 
 async def test_the_request_may_come_as_a_form(world: World) -> None:

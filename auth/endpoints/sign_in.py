@@ -74,12 +74,16 @@ async def _start(
 ) -> bool:
     """Start a session; whoever signs in twice keeps the first, to which other tabs' forms belong.
 
-    False if the person was disabled or given another password a moment ago.
+    That of somebody else ends: nobody could end it any more. False if the person was disabled or
+    given another password a moment ago.
     """
     before = await find_signed_in(server, request)
     if before and before.account.subject == account.subject:
         return True
-    return await start_session(server, request, response, account)
+    is_started = await start_session(server, request, response, account)
+    if before and is_started:
+        await server.store.revoke_session(before.session.digest)
+    return is_started
 
 
 async def _wait(

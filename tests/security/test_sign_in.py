@@ -51,6 +51,23 @@ async def test_nobody_is_checked_at_the_cost_of_somebody(
     assert set().union(*costs.values()) == {"m=8,t=1,p=1", "m=16,t=3,p=1"}
 
 
+async def test_who_signs_in_as_somebody_else_leaves_no_session_behind(world: World) -> None:
+    """Without it the cookie of who was there before is good for hours, and nobody can end it."""
+    await add_person(world, "bob", "a password of bob")
+    browser = world.browser()
+    await browser.get("/oauth/sign-in")
+    other_tab = browser.form
+    await browser.sign_in()
+    admins = browser.http.cookies["latchgate-session-8000"]
+    form = {"form": other_tab, "username": "bob", "password": "a password of bob"}
+    assert (await browser.post("/oauth/sign-in", form)).status_code == 303
+    assert browser.http.cookies["latchgate-session-8000"] != admins
+    thief = world.browser()
+    thief.http.cookies["latchgate-session-8000"] = admins
+    assert (await thief.get("/oauth/connections")).status_code == 303
+    assert (await browser.get("/oauth/connections")).status_code == 200
+
+
 @pytest.mark.parametrize("password", ["x" * 1025, "ü" * 600, "x" * 60_000])
 async def test_what_nobody_could_have_chosen_is_not_hashed(
     world: World, password: str, monkeypatch: pytest.MonkeyPatch
