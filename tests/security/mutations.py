@@ -27,17 +27,19 @@ from auth import (
     safe_fetch,
     sessions,
 )
-from auth.clients import has_secret
-from auth.endpoints import authorization, introspection, registration
+from auth.clients import _find_document, has_secret
+from auth.endpoints import authorization, consent, introspection, registration
 from auth.grants import authorization_code
-from auth.pages.security_headers import _content_security_policy
+from auth.pages.security_headers import _content_security_policy, security_headers
 from auth.store.memory import MemoryStore
+from connection_limits import LimitedProtocol
 from host_guard import HostGuard
 from request_limits import RequestLimits, _Exchange
 from resource_server.bearer import RequireBearerToken
 from resource_server.browser_origins import RequireKnownOrigin
 from resource_server.protected_resource import ProtectedResource
 from resource_server.stream_limits import StreamLimits
+from startup import start
 from tests.mutants import Mutant
 
 TESTS = Path(__file__).parents[1]
@@ -146,6 +148,51 @@ DEFENCES: tuple[tuple[str, Target, str, str, str], ...] = (
         "return client.is_confidential",
         "return True",
         "test_consent.py::test_a_yes_is_remembered_only_for_a_client_that_proves_who_it_is",
+    ),
+    (
+        "a yes holds for the redirect URI it was given for",
+        consents._covers,
+        "grant.redirect_uri == asked.redirection.redirect_uri",
+        "True",
+        "security/test_metadata_documents.py::test_a_document_that_changed_is_asked_about_again",
+    ),
+    (
+        "what was not shown is not allowed",
+        consent._allow,
+        "and s in form.shown",
+        "",
+        (
+            "security/test_consent.py::"
+            "test_what_was_not_shown_is_not_allowed_whatever_the_settings_say_now"
+        ),
+    ),
+    (
+        "a form has so many fields",
+        http._pairs,
+        "max_num_fields=MAX_FIELDS",
+        "max_num_fields=None",
+        "security/test_limits.py::test_what_only_costs_time_to_read_is_refused",
+    ),
+    (
+        "bodies are read as they are",
+        http.read_body,
+        'request.headers.get("content-encoding", "identity") != "identity"',
+        "False",
+        "security/test_limits.py::test_what_only_costs_time_to_read_is_refused",
+    ),
+    (
+        "parameters are in one encoding",
+        http.read_posted_form,
+        'if _media_type(request) != (FORM_TYPE, "utf-8"):',
+        "if False:",
+        "security/test_limits.py::test_what_only_costs_time_to_read_is_refused",
+    ),
+    (
+        "no parameter is in the URL",
+        http.read_form,
+        'if request.scope["query_string"]:',
+        "if False:",
+        "security/test_introspection_and_revocation.py::test_a_token_in_the_url_is_refused",
     ),
     (
         "nobody's password is hashed too",
@@ -264,6 +311,51 @@ DEFENCES: tuple[tuple[str, Target, str, str, str], ...] = (
             "security/test_resource_and_scope.py::"
             "test_a_token_for_one_of_our_names_is_none_for_another"
         ),
+    ),
+    (
+        "a resource server hears nothing good of a refresh token",
+        introspection._describe,
+        "if refresh and _is_resource_server(server, caller):",
+        "if False:",
+        (
+            "security/test_bearer.py::"
+            "test_the_resource_server_is_not_told_that_a_refresh_token_is_good"
+        ),
+    ),
+    (
+        "a head has an end",
+        LimitedProtocol._count,
+        "self.transport.close()",
+        "pass",
+        "security/test_sockets.py::test_what_nobody_reads_any_more_is_cut_off",
+    ),
+    (
+        "a head has a deadline",
+        LimitedProtocol._give_up,
+        "self.transport.close()",
+        "pass",
+        "security/test_sockets.py::test_a_head_that_does_not_come_is_given_up",
+    ),
+    (
+        "uvicorn believes nobody's headers",
+        start,
+        "believe_nobody()",
+        "pass",
+        ("security/test_sockets.py::test_the_plain_command_believes_no_header_about_addresses"),
+    ),
+    (
+        "an unknown document is fetched so many times",
+        _find_document,
+        "await server.limits.client_metadata_limit.take(network)",
+        "pass",
+        "security/test_limits.py::test_nobody_has_us_fetch_one_unknown_document_after_another",
+    ),
+    (
+        "HTTPS stays HTTPS",
+        security_headers,
+        "max-age=31536000",
+        "max-age=1",
+        ("security/test_headers.py::test_every_cookie_is_bound_to_host_tls_and_our_own_pages"),
     ),
     (
         "a call needs its scopes",

@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.kit import World, authorization_request, redirected
+from tests.clock import Clock
+from tests.kit import World, authorization_request, new_settings, redirected, serving
 from tests.security.kit import PAGES, add_person, assert_refused
 
 BOB = "a password of bob"
@@ -74,6 +75,24 @@ async def test_nothing_can_be_added_on_the_way_back(world: World, more: dict[str
     assert answer.headers["location"].startswith("https://client.example/callback?")
     tokens = (await world.exchange(client, redirected(answer)["code"])).json()
     assert tokens["scope"] == "user"
+
+
+async def test_what_was_not_shown_is_not_allowed_whatever_the_settings_say_now(
+    clock: Clock,
+) -> None:
+    """Without it a scope that became required while the page stood open was never agreed to."""
+    async with serving(clock) as world:
+        client, browser = await world.register(), await world.signed_in()
+        request = authorization_request(client, scope=None)
+        await browser.get("/oauth/authorize", params=request)
+        form, cookies = browser.form, browser.http.cookies
+    settings = new_settings(required_scopes=("user", "user:write"))
+    async with serving(clock, settings, world.store) as world:
+        browser = world.browser()
+        browser.http.cookies = cookies
+        sent = {"form": form, "decision": "allow", "scope:user:write": "yes"}
+        code = redirected(await browser.post("/oauth/consent", sent))["code"]
+        assert (await world.exchange(client, code)).json()["scope"] == "user"
 
 
 @pytest.mark.parametrize("decision", ["", "yes", "ALLOW", "true"])

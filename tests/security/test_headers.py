@@ -9,6 +9,7 @@ from tests.clock import Clock
 from tests.kit import World, new_settings, serving
 from tests.security.kit import FORM_PATHS, PAGES, PROGRAM_PATHS
 
+YEAR = 365 * 24 * 60 * 60
 PUBLIC = "https://mcp.example.com"
 
 
@@ -62,7 +63,9 @@ async def test_every_cookie_is_bound_to_host_tls_and_our_own_pages(clock: Clock)
             attributes = cookie.lower().split("; ")
             assert {"secure", "httponly", "samesite=lax", "path=/"} <= set(attributes)
             assert "domain" not in cookie.lower()
-        assert "max-age=" in answers[0].headers["strict-transport-security"]
+        policy = answers[0].headers["strict-transport-security"].split("; ")
+        assert int(policy[0].removeprefix("max-age=")) >= YEAR
+        assert "includeSubDomains" in policy
 
 
 async def test_endpoints_of_programs_set_no_cookie(world: World) -> None:

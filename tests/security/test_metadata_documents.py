@@ -104,7 +104,14 @@ async def test_a_yes_to_a_document_holds_for_its_own_host_only(clock: Clock, pin
             assert (again.status_code == 303) is uri.startswith("https://client.example/")
 
 
-@pytest.mark.parametrize("change", [{"client_name": "Your bank"}, {"redirect_uris": [ELSEWHERE]}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"client_name": "Your bank"},
+        {"redirect_uris": [ELSEWHERE]},
+        {"redirect_uris": ["https://client.example/elsewhere"]},
+    ],
+)
 async def test_a_document_that_changed_is_asked_about_again(
     clock: Clock, pinned: Path, change: dict[str, Any]
 ) -> None:
