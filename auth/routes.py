@@ -53,12 +53,15 @@ def routes(server: AuthorizationServer) -> list[Route]:
     def step(name: str, path: str, endpoint: Endpoint, methods: list[str]) -> Route:
         return Route(path, traced(name, partial(endpoint, server)), methods=methods)
 
+    is_open = server.settings.registration == "on"
+    registering = [step("register", "/oauth/register", register, post)] if is_open else []
+
     # Paths are tried from the top: first what is asked for most.
     table = [
         step("token", "/oauth/token", token, post),
         step("introspect", "/oauth/introspect", introspect, post),
         step("authorize", "/oauth/authorize", authorize, ["GET", "POST"]),
-        step("register", "/oauth/register", register, post),
+        *registering,
         step("revoke", "/oauth/revoke", revoke, post),
         route(AUTHORIZATION_SERVER_PATH, metadata, get),
         route("/oauth/sign-in", show_sign_in, get),

@@ -109,6 +109,9 @@ class Settings(BaseSettings):
     clients_file: FilePath | None = Field(
         None, description="A TOML file of pre-registered clients."
     )
+    registration: Literal["on", "off"] = Field(
+        "on", description="Whether clients may register themselves; those that did may stay."
+    )
     client_metadata_documents: Literal["on", "off"] = Field(
         "on", description="Whether a client_id may be the URL of a client's metadata document."
     )

@@ -28,12 +28,14 @@ def describe(server: AuthorizationServer, request: Request) -> dict[str, Any]:
     """The document (RFC 8414 §2): only what works, nothing empty."""
     origin = server.origin(request)
     confidential = ["client_secret_basic", "client_secret_post", "private_key_jwt"]
+    is_open = server.settings.registration == "on"
+    registration = {"registration_endpoint": f"{origin.url}/oauth/register"} if is_open else {}
     algorithms = list(ALGORITHMS)
     return {
         "issuer": origin.issuer,
         "authorization_endpoint": f"{origin.url}/oauth/authorize",
         "token_endpoint": f"{origin.url}/oauth/token",
-        "registration_endpoint": f"{origin.url}/oauth/register",
+        **registration,
         "revocation_endpoint": f"{origin.url}/oauth/revoke",
         "introspection_endpoint": f"{origin.url}/oauth/introspect",
         "scopes_supported": [*server.scopes.supported, OFFLINE_ACCESS],

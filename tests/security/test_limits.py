@@ -254,7 +254,7 @@ async def test_who_was_sent_away_unchecked_was_not_counted(
 ) -> None:
     """Without it a flood at the hashes makes everybody's sign-in wait who tried meanwhile."""
 
-    async def verify(passwords: Passwords, account: object, password: str, name: str) -> bool:
+    async def verify(passwords: Passwords, *asked: object) -> bool:
         raise Overloaded("too many", 5)
 
     browser = await guarded.signed_in()

@@ -5,7 +5,17 @@ from typing import Any
 
 import pytest
 
-from tests.kit import REDIRECT_URI, World, authorization_request, error_of, redirected, registration
+from tests.clock import Clock
+from tests.kit import (
+    REDIRECT_URI,
+    World,
+    authorization_request,
+    error_of,
+    new_settings,
+    redirected,
+    registration,
+    serving,
+)
 from tests.security.kit import assert_refused
 
 SCHEMES = (
@@ -146,3 +156,17 @@ async def test_registering_for_more_scopes_gives_none(world: World) -> None:
         "/oauth/authorize", params=authorization_request(client, scope="admin")
     )
     assert redirected(answer)["error"] == "invalid_scope"
+
+
+async def test_who_wants_no_registrations_has_none(clock: Clock) -> None:
+    """Without it an operator who knows every client has to take strangers all the same."""
+    async with serving(clock) as world:
+        before = await world.register()
+    async with serving(clock, new_settings(registration="off"), world.store) as world:
+        response = await world.http.post("/oauth/register", json=registration())
+        assert error_of(response) == (404, "not_found")
+        document = (await world.http.get("/.well-known/oauth-authorization-server")).json()
+        assert "registration_endpoint" not in document
+        description = (await world.http.get("/oauth/openapi.json")).json()
+        assert "/oauth/register" not in description["paths"]
+        assert await world.calls((await world.tokens(before))["access_token"]) == 200
