@@ -1,5 +1,7 @@
 """Introspection and revocation tell and do nothing for strangers (RFC 7662 §4, RFC 7009 §5)."""
 
+from time import perf_counter
+
 import pytest
 
 from auth.store import StoreUnavailable
@@ -79,3 +81,21 @@ async def test_nobody_revokes_with_a_wrong_secret(world: World) -> None:
         form = identification(client) | changes | {"token": tokens["refresh_token"]}
         assert error_of(await world.http.post("/oauth/revoke", data=form))[0] == 401
     assert await world.calls(tokens["access_token"]) == 200
+
+
+async def test_the_time_of_an_answer_tells_nothing_of_a_token(world: World) -> None:
+    """Without it tokens are looked for with a stopwatch: unknown, dead or somebody else's."""
+    client = await world.register(token_endpoint_auth_method=POST)
+    dead, others = await world.tokens(client), await world.tokens(await world.register())
+    revoke = identification(client) | {"token": dead["access_token"]}
+    await world.http.post("/oauth/revoke", data=revoke)
+    tokens = ("mcp_at_" + "A" * 43, dead["access_token"], others["access_token"])
+    quickest = dict.fromkeys(tokens, float("inf"))
+    for _ in range(25):
+        for token in tokens:
+            form = identification(client) | {"token": token}
+            began = perf_counter()
+            response = await world.http.post("/oauth/introspect", data=form)
+            quickest[token] = min(quickest[token], perf_counter() - began)
+            assert response.json() == {"active": False}
+    assert max(quickest.values()) < 2 * min(quickest.values())

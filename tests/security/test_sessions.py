@@ -1,13 +1,30 @@
 """MCP sessions, and what strangers do with other people's (MCP streamable HTTP, GHSA rows)."""
 
+import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from mcp.server.mcpserver import MCPServer
 
 from tests.asgi_stream import Exchange, body
 from tests.clock import Clock
-from tests.resource_server_kit import GOOD, Gate, asgi_scope, new_token, rpc, serving, wire
+from tests.resource_server_kit import (
+    ERAS,
+    GOOD,
+    INITIALIZE,
+    Gate,
+    asgi_scope,
+    new_token,
+    result,
+    rpc,
+    serving,
+    wire,
+)
+from tests.test_sharing import create_notes
 
 BOB = "the token of bob"
 
@@ -44,11 +61,91 @@ async def test_a_second_stream_does_not_take_the_first_ones_place(gate: Gate) ->
     await first.disconnect()
 
 
-async def test_nobody_cancels_somebody_elses_request(gate: Gate) -> None:
+class Slow:
+    """A server with a tool that waits, and one that fails."""
+
+    def __init__(self) -> None:
+        self.called, self.go_on = asyncio.Event(), asyncio.Event()
+        self.mcp: MCPServer[Any] = MCPServer("Slow")
+
+        @self.mcp.tool()
+        async def wait() -> str:
+            """Wait until the test says so."""
+            self.called.set()
+            await self.go_on.wait()
+            return "done"
+
+        @self.mcp.tool()
+        async def fail() -> str:
+            """Fail."""
+            raise RuntimeError
+
+
+async def test_nobody_cancels_somebody_elses_request(clock: Clock) -> None:
     """Without it a guessed request id stops another person's call."""
+    slow = Slow()
+    async with serving(clock, slow.mcp) as gate:
+        gate.tokens.add(BOB, subject="person_2")
+        alices, bobs = await gate.open_session(), await gate.open_session(BOB)
+        message = rpc("tools/call", name="wait", arguments={})
+        call = asyncio.create_task(gate.post(message, **alices))
+        await slow.called.wait()
+        params = {"requestId": message["id"]}
+        cancel = {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": params}
+        assert (await gate.post(cancel, BOB, **alices)).status_code == 404
+        assert (await gate.post(cancel, BOB, **bobs)).status_code == 202
+        slow.go_on.set()
+        assert result(await call)["content"][0]["text"] == "done"
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_a_tool_that_fails_ends_its_call_and_no_more(clock: Clock, era: str) -> None:
+    """CVE-2025-53365, CVE-2025-53366: what one call breaks is broken for everybody."""
+    async with serving(clock, Slow().mcp) as gate, gate.client(era) as client:
+        for _ in range(3):
+            failed = await client.call_tool("fail", {})
+            assert failed.is_error
+            assert "Traceback" not in str(failed.content)
+        assert await client.list_tools()
+
+
+async def test_so_many_sessions_and_no_more_and_none_for_ever(gate: Gate) -> None:
+    """CVE-2026-59951: a client that opens sessions and forgets them fills the memory."""
+    sessions = gate.resource._sessions  # noqa: SLF001 - the limits are the SDK's, and for hours
+    assert (sessions.max_sessions, sessions.session_idle_timeout) == (10_000, 30 * 60)
+    sessions.session_idle_timeout = 0.05
+    sessions.max_sessions = 1
     carried = await gate.open_session()
-    cancel = {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 1}}
-    assert (await gate.post(cancel, BOB, **carried)).status_code == 404
+    assert (await gate.post(INITIALIZE, GOOD)).status_code == 503
+    async with asyncio.timeout(5):
+        while (await gate.post(INITIALIZE, GOOD)).status_code == 503:  # noqa: ASYNC110 - time is
+            await asyncio.sleep(0.02)
+    assert (await gate.post(rpc("ping"), GOOD, **carried)).status_code == 404
+
+
+async def test_state_between_rounds_is_its_owners_unchanged_and_for_ten_minutes(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without it whoever saw a round answers it in another's place, or another day."""
+    async with serving(clock, create_notes()) as gate:
+        gate.tokens.add(BOB, subject="person_2")
+        call: dict[str, Any] = {"name": "count", "arguments": {}}
+        state = result(await gate.ask("tools/call", **call))["requestState"]
+        others = {"A": "B"}.get(state[20], "A")
+        for token, changed in (
+            (BOB, state),
+            (GOOD, state[:20] + others + state[21:]),
+            (GOOD, state[:-4]),
+        ):
+            refused = await gate.ask("tools/call", token, **call, requestState=changed)
+            assert "requestState" in refused.json()["error"]["message"]
+        with monkeypatch.context() as later:
+            now = SimpleNamespace(time=lambda: time.time() + 601)
+            later.setattr("mcp.server.request_state.time", now)
+            refused = await gate.ask("tools/call", **call, requestState=state)
+            assert "requestState" in refused.json()["error"]["message"]
+        answered = await gate.ask("tools/call", **call, requestState=state)
+        assert result(answered)["content"][0]["text"] == "after one round"
 
 
 @pytest.mark.parametrize(
