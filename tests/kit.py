@@ -20,6 +20,7 @@ from combined_app import create_app
 from latchgate_testing import GivenSettings
 from settings import Settings
 from tests.clock import Clock
+from tests.issued import Issued, kept_out_of_the_log
 
 ISSUER = "http://127.0.0.1:8000"
 RESOURCE = f"{ISSUER}/mcp"
@@ -135,7 +136,9 @@ async def serving(
     settings = settings or new_settings()
     store = store or MemoryStore()
     app = create_app(settings, store, clock)
-    async with app.router.lifespan_context(app):
+    password = settings.admin_password
+    secrets = (password.get_secret_value(),) if password else ()
+    async with kept_out_of_the_log(app, *secrets), app.router.lifespan_context(app):
         issuer = settings.public_url or ISSUER
         async with new_http_client(app, issuer) as http:
             yield World(app, settings, store, clock, http)
@@ -144,7 +147,10 @@ async def serving(
 def new_http_client(app: Starlette, issuer: str = ISSUER) -> httpx2.AsyncClient:
     """A client of the app that follows no redirects, as programs do."""
     transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)
-    return httpx2.AsyncClient(transport=transport, base_url=issuer, follow_redirects=False)
+    hooks = {"response": [Issued(app).note]}
+    return httpx2.AsyncClient(
+        transport=transport, base_url=issuer, follow_redirects=False, event_hooks=hooks
+    )
 
 
 @dataclass

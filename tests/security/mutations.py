@@ -30,6 +30,7 @@ from auth import (
 from auth.clients import _find_document, has_secret
 from auth.endpoints import authorization, consent, introspection, registration
 from auth.grants import authorization_code
+from auth.issuing import new_access_token
 from auth.pages.security_headers import _content_security_policy, security_headers
 from auth.store.memory import MemoryStore
 from connection_limits import LimitedProtocol
@@ -280,6 +281,14 @@ DEFENCES: tuple[tuple[str, Target, str, str, str], ...] = (
         "generation == grant.generation - 1 and",
         "",
         "security/test_refresh.py::test_grandparents_are_thieves_even_inside_the_window",
+    ),
+    (
+        "no test's server logs what it gives",
+        new_access_token,
+        "return secret, AccessToken(",
+        '__import__("logging").getLogger("latchgate").debug(secret)\n'
+        "    return secret, AccessToken(",
+        "test_token.py::test_a_code_gives_tokens",
     ),
     (
         "a secret is compared",

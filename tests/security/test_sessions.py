@@ -106,7 +106,7 @@ async def test_a_tool_that_fails_ends_its_call_and_no_more(clock: Clock, era: st
             failed = await client.call_tool("fail", {})
             assert failed.is_error
             assert "Traceback" not in str(failed.content)
-        assert await client.list_tools()
+        assert (await client.list_tools()).tools
 
 
 async def test_so_many_sessions_and_no_more_and_none_for_ever(gate: Gate) -> None:
