@@ -32,8 +32,9 @@ demo: $(VENV)/.runtime ## start a server, let a client sign in and call a tool, 
 test: $(VENV)/.development ## the whole fast suite
 	@$(RUN) pytest -n auto
 
-test-security: $(VENV)/.development ## what an attacker would try (part of the fast suite)
-	@$(RUN) pytest -n auto tests/security
+test-security: $(VENV)/.development ## every test that docs/threat-model.md names (part of the fast suite)
+	@$(RUN) pytest -n auto tests/security \
+		$$(grep -oE '`[a-z0-9_]+\.py::[a-z0-9_]+' docs/threat-model.md | sed 's|^`|tests/|' | sort -u)
 
 mutations: $(VENV)/.development ## take defences away, one at a time, and see that a test notices
 	@$(RUN) tests.security.mutations

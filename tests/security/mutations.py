@@ -286,8 +286,7 @@ DEFENCES: tuple[tuple[str, Target, str, str, str], ...] = (
         "no test's server logs what it gives",
         new_access_token,
         "return secret, AccessToken(",
-        '__import__("logging").getLogger("latchgate").debug(secret)\n'
-        "    return secret, AccessToken(",
+        '__import__("logging").getLogger("latchgate").debug(secret); return secret, AccessToken(',
         "test_token.py::test_a_code_gives_tokens",
     ),
     (

@@ -73,6 +73,7 @@ async def test_a_client_that_anybody_can_be_gets_nothing_from_a_person_who_is_on
 async def test_a_consent_is_bound_to_the_browser_that_was_asked(
     world: World, advisory: str
 ) -> None:
+    """Without it an attacker's request ends in the victim's browser with the victim's yes."""
     client = await world.register()
     attacker, victim = await world.signed_in(), await world.signed_in()
     await attacker.get("/oauth/authorize", params=authorization_request(client))
@@ -102,6 +103,7 @@ async def test_a_consent_is_bound_to_the_browser_that_was_asked(
 async def test_a_redirect_that_is_only_nearly_registered_hears_nothing(
     world: World, advisory: str, registered: str, presented: str
 ) -> None:
+    """Without it a code goes to whoever owns a name that looks like the client's."""
     client = await world.register(redirect_uris=[registered])
     request = authorization_request(client, redirect_uri=presented)
     page = await (await world.signed_in()).get("/oauth/authorize", params=request)
@@ -120,12 +122,14 @@ async def test_a_redirect_that_is_only_nearly_registered_hears_nothing(
 async def test_a_redirect_that_would_match_much_or_run_is_not_registered(
     world: World, advisory: str, uri: str
 ) -> None:
+    """Without it one registration is good for every page of a host, or runs in ours."""
     response = await world.http.post("/oauth/register", json=registration(redirect_uris=[uri]))
     assert error_of(response) == (400, "invalid_redirect_uri")
 
 
 @advisories("CVE-2020-10770")
 async def test_a_request_is_never_fetched(world: World, advisory: str) -> None:
+    """Without it a link makes our server ask whatever it names."""
     uri = "http://127.0.0.1:1/internal"
     request = authorization_request(await world.register(), request_uri=uri)
     answer = await (await world.signed_in()).get("/oauth/authorize", params=request)
@@ -147,6 +151,7 @@ async def test_a_request_is_never_fetched(world: World, advisory: str) -> None:
 async def test_pkce_is_skipped_at_neither_end(
     world: World, advisory: str, registered: dict[str, str]
 ) -> None:
+    """Without it whoever has the code has the tokens."""
     client = await world.register(**registered)
     asking = authorization_request(client, code_challenge=None, code_challenge_method=None)
     answer = await (await world.signed_in()).get("/oauth/authorize", params=asking)
@@ -171,6 +176,7 @@ async def test_every_condition_of_a_code_has_to_hold(world: World, advisory: str
 async def test_who_looks_first_and_spends_later_loses_races_and_here_nobody_does(
     world: World, advisory: str
 ) -> None:
+    """Without it two who come at once both have tokens."""
     client = await world.register()
     form = token_request(client, await world.code(client))
     answers = await asyncio.gather(*(world.token(form) for _ in range(20)))
@@ -187,6 +193,7 @@ async def test_who_looks_first_and_spends_later_loses_races_and_here_nobody_does
 
 @advisories("CVE-2026-44476")
 async def test_a_secret_that_was_left_blank_proves_nothing(world: World, advisory: str) -> None:
+    """Without it a confidential client is anybody who knows its name."""
     client = await world.register(token_endpoint_auth_method="client_secret_basic")
     form = {"grant_type": "authorization_code", "code": await world.code(client)}
     blank = base64.b64encode(f"{client['client_id']}:".encode()).decode()
@@ -207,6 +214,7 @@ async def test_a_secret_that_was_left_blank_proves_nothing(world: World, advisor
 async def test_a_client_gives_itself_nothing(
     world: World, advisory: str, members: dict[str, Any], kept: set[str]
 ) -> None:
+    """Without it a registration decides about scopes, secrets and consent."""
     client = await world.register(**members)
     if "scope" in members:
         assert set(client["scope"].split()) == kept
@@ -222,6 +230,7 @@ async def test_a_client_gives_itself_nothing(
 
 @advisories("CVE-2026-58425")
 async def test_one_client_learns_nothing_of_anothers_tokens(world: World, advisory: str) -> None:
+    """Without it a registered stranger tells good tokens from bad ones."""
     tokens = await world.tokens(await world.register(**POST))
     spy = await world.register(**POST, client_name="Spy")
     for token in (tokens["access_token"], tokens["refresh_token"]):
@@ -233,6 +242,7 @@ async def test_one_client_learns_nothing_of_anothers_tokens(world: World, adviso
 
 @advisories("CVE-2026-68481", "CVE-2026-3583")
 async def test_what_is_revoked_is_dead_on_the_next_request(world: World, advisory: str) -> None:
+    """Without it a token that was taken back goes on working."""
     client = await world.register(**POST)
     tokens = await world.tokens(client)
     form = identification(client) | {"token": tokens["access_token"]}
@@ -251,6 +261,7 @@ class Away(MemoryStore):
 
 @advisories("CVE-2020-15223")
 async def test_no_revocation_is_confirmed_that_did_not_happen(clock: Clock, advisory: str) -> None:
+    """Without it a client forgets a token that lives on."""
     async with serving(clock, store=Away()) as world:
         client = await world.register()
         tokens = await world.tokens(client)
@@ -274,6 +285,7 @@ async def test_no_answer_tells_who_has_an_account(world: World, advisory: str) -
 
 @advisories("GHSA-2wmj-46rj-qm2w")
 async def test_no_header_writes_our_links(world: World, advisory: str) -> None:
+    """Without it a request chooses where the next person is sent."""
     headers = {
         "X-Forwarded-Host": "evil.example",
         "Forwarded": "host=evil.example;proto=https",
@@ -293,6 +305,7 @@ async def test_no_header_writes_our_links(world: World, advisory: str) -> None:
 
 @advisories("CVE-2025-69196")
 async def test_a_token_for_elsewhere_opens_nothing_here(gate: Gate, advisory: str) -> None:
+    """Without it another server that was given a token comes here with it."""
     gate.tokens.add("elsewhere", resource="https://other.example/mcp")
     answer = await gate.ask("tools/list", "elsewhere")
     assert answer.status_code == 401
@@ -300,12 +313,14 @@ async def test_a_token_for_elsewhere_opens_nothing_here(gate: Gate, advisory: st
 
 @advisories("CVE-2026-52869")
 async def test_a_session_id_is_no_key(gate: Gate, advisory: str) -> None:
+    """Without it whoever saw a session id is its owner."""
     carried = await gate.open_session()
     assert (await gate.post(rpc("tools/list"), "bob", **carried)).status_code == 404
 
 
 @advisories("CVE-2026-59951")
 async def test_sessions_that_fail_leave_nothing(gate: Gate, advisory: str) -> None:
+    """Without it bad first requests fill the memory."""
     for content in (b"{", json.dumps(rpc("ping")).encode(), b"[]") * 9:
         headers = wire(GOOD, {"Content-Type": "application/json"})
         assert (await gate.http.post("/mcp", content=content, headers=headers)).status_code == 400
@@ -318,6 +333,7 @@ async def test_sessions_that_fail_leave_nothing(gate: Gate, advisory: str) -> No
     [("CVE-2025-53365", b'{"jsonrpc":"2.0","id":1,"method":'), ("CVE-2025-53366", b"\xff\x00")],
 )
 async def test_a_bad_message_ends_nobodys_server(gate: Gate, advisory: str, content: bytes) -> None:
+    """Without it one line stops the server for everybody."""
     carried = await gate.open_session()
     headers = wire(GOOD, carried | {"Content-Type": "application/json"})
     response = await gate.http.post("/mcp", content=content, headers=headers)
@@ -327,6 +343,7 @@ async def test_a_bad_message_ends_nobodys_server(gate: Gate, advisory: str, cont
 
 @advisories("GHSA-9h52-p55h-vw2f")
 async def test_a_page_that_rebinds_its_name_calls_nothing(world: World, advisory: str) -> None:
+    """Without it a page that the person visits calls the tools of this machine."""
     tokens = await world.tokens(await world.register())
     bearer = {"Authorization": f"Bearer {tokens['access_token']}"}
     for headers, status in (
@@ -339,6 +356,7 @@ async def test_a_page_that_rebinds_its_name_calls_nothing(world: World, advisory
 
 @advisories("CVE-2026-33946")
 async def test_a_second_listener_replaces_nobody(gate: Gate, advisory: str) -> None:
+    """Without it whoever asks last hears what was meant for the first."""
     headers = wire(GOOD, await gate.open_session())
     scope = asgi_scope("GET", **{name.replace("-", "_"): v for name, v in headers.items()})
     first = Exchange(gate.app, dict(scope), body(b""))
@@ -375,6 +393,7 @@ async def test_a_client_gives_its_secrets_to_the_issuer_that_was_named(
 async def test_no_form_is_read_that_we_did_not_ask_for(
     world: World, advisory: str, content: bytes, media_type: str
 ) -> None:
+    """Without it parsers work for whoever sends them something."""
     headers = {"Content-Type": media_type or "multipart/form-data; boundary=x"}
     for path in ("/oauth/token", "/oauth/sign-in", "/oauth/register"):
         response = await world.http.post(path, content=content, headers=headers)
@@ -401,6 +420,7 @@ def jwt(header: dict[str, Any]) -> str:
     ],
 )
 async def test_a_token_is_looked_up_and_never_read(world: World, advisory: str, token: str) -> None:
+    """Without it a token says of itself that it is good."""
     response = await world.http.post(
         "/mcp", json=PING, headers=MCP_HEADERS | {"Authorization": f"Bearer {token}"}
     )

@@ -216,6 +216,7 @@ async def test_who_found_an_open_session_cannot_guess_the_password_there(guarded
 
 
 async def test_a_program_that_signs_in_is_told_to_wait_in_json(guarded: World) -> None:
+    """Without it a program takes a page for an answer and goes on guessing."""
     await fail(guarded, 5)
     browser = guarded.browser()
     await browser.get("/oauth/sign-in")
@@ -370,6 +371,7 @@ async def test_what_is_too_long_is_not_counted(
 
 
 async def test_registrations_of_one_address_are_limited(guarded: World) -> None:
+    """Without it one address registers without end, and the log is full of it."""
     for _ in range(30):
         await guarded.register()
     assert_refused(await guarded.http.post("/oauth/register", json=registration()), 429)
@@ -409,6 +411,7 @@ async def test_a_document_that_was_read_before_is_nobodys_limit(
 
 
 async def test_authorization_requests_of_one_address_are_limited(guarded: World) -> None:
+    """Without it one address keeps us making pages and looking up clients."""
     request = authorization_request(await guarded.register())
     for _ in range(120):
         assert (await guarded.http.get("/oauth/authorize", params=request)).status_code == 200
@@ -486,6 +489,7 @@ def test_no_window_has_more_than_twice_its_number_and_a_wait_is_never_too_short(
 
 
 async def test_a_clock_set_back_locks_nobody_out() -> None:
+    """Without it a correction of the clock shuts people out for as long as it was wrong."""
     steps = Steps("1/hour")
     assert await steps.take() == 0
     assert await steps.take() > 0
@@ -504,6 +508,7 @@ async def test_of_many_keys_the_last_ones_are_remembered() -> None:
 
 
 async def test_what_one_window_refuses_the_others_do_not_count() -> None:
+    """Without it whoever goes on trying while refused is refused for longer than told."""
     steps = Steps("2/minute;3/hour")
     assert [await steps.take() for _ in range(2)] == [0, 0]
     for _ in range(10):
@@ -550,6 +555,7 @@ async def test_without_its_valkey_nothing_is_allowed_and_nothing_refused(step: s
 
 
 async def test_a_server_on_valkey_counts_there(clock: Clock, valkey_url: str) -> None:
+    """Without it replicas allow as many guesses each."""
     settings = {"store_url": valkey_url, "registration_limit": "2/minute"}
     from auth.store.valkey import ValkeyStore  # noqa: PLC0415
 
@@ -684,12 +690,15 @@ async def test_a_body_that_does_not_come_is_given_up(app: Callable[..., Awaitabl
 
 
 async def test_an_answer_that_has_begun_is_left_as_it_is() -> None:
+    """Without it a late body breaks an answer in two."""
     exchange = await half_sent(answers_first, 0.01, PART)
     assert (await exchange.start())[0] == 200
     await exchange.task
 
 
 async def test_a_body_that_comes_in_time_is_read_and_its_answer_may_take_long() -> None:
+    """Without it the deadline of the body ends slow tools."""
+
     async def slow(scope: Scope, receive: Receive, send: Send) -> None:
         assert (await receive())["body"] == b"{"
         assert (await receive())["body"] == b"}"
@@ -704,6 +713,8 @@ async def test_a_body_that_comes_in_time_is_read_and_its_answer_may_take_long() 
 
 
 async def test_a_mistake_of_the_application_is_not_swallowed() -> None:
+    """Without it a fault of ours looks like a slow client."""
+
     async def broken(scope: Scope, receive: Receive, send: Send) -> None:
         raise RuntimeError("a mistake")
 
@@ -713,6 +724,7 @@ async def test_a_mistake_of_the_application_is_not_swallowed() -> None:
 
 
 async def test_what_is_no_http_passes() -> None:
+    """Without it the server does not start."""
     seen = []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -723,6 +735,7 @@ async def test_what_is_no_http_passes() -> None:
 
 
 async def test_every_path_gives_up_a_slow_body(clock: Clock) -> None:
+    """Without it a byte an hour holds a request open for ever."""
     async with serving(clock, new_settings(body_timeout=1)) as world:
         tokens = await world.tokens(await world.register())
         headers = {"Authorization": f"Bearer {tokens['access_token']}", "Accept": "*/*"}
@@ -737,6 +750,7 @@ async def test_every_path_gives_up_a_slow_body(clock: Clock) -> None:
 
 
 async def test_whoever_reads_late_gets_no_body_and_sends_no_second_answer() -> None:
+    """Without it half a body is taken for a whole one."""
     sent: list[Message] = []
     late = asyncio.Event()
 
@@ -840,6 +854,7 @@ async def test_one_person_opens_so_many_streams_and_no_more(clock: Clock) -> Non
 
 
 def test_streams_are_counted_for_each_person_and_in_all() -> None:
+    """Without it many people together hold every socket."""
     limits = StreamLimits(per_person=2, in_all=3)
     alice, bob, program = (
         new_token(subject=subject, client_id="c") for subject in ("alice", "bob", None)

@@ -60,6 +60,7 @@ def test_so_many_hops_count_as_there_are_proxies_and_a_bad_one_ends_the_chain(
 
 @pytest.mark.parametrize(("peer", "address"), [(None, "unknown"), ("not an address", "unknown")])
 def test_a_peer_without_an_address_is_unknown(peer: str | None, address: str) -> None:
+    """Without it a proxy on a Unix socket is a server error."""
     assert client_address(server_behind(0), request_from(peer)) == address
     assert client_network(server_behind(1), request_from(peer, "1.1.1.1")) == "1.1.1.1"
 

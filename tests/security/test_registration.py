@@ -105,6 +105,7 @@ async def test_a_body_without_length_is_cut_off(world: World) -> None:
 
 
 async def test_a_secret_is_in_nobodys_cache(world: World) -> None:
+    """Without it the next client behind a cache is given the last one's secret."""
     metadata = registration(token_endpoint_auth_method="client_secret_basic")
     response = await world.http.post("/oauth/register", json=metadata)
     assert response.status_code == 201

@@ -37,6 +37,17 @@ def test_every_test_that_the_model_names_exists(file: str) -> None:
     assert named - functions_in(ROOT / "tests" / file) == set()
 
 
+@pytest.mark.parametrize(
+    "path", sorted(Path(__file__).parent.glob("test_*.py")), ids=lambda p: p.name
+)
+def test_every_test_says_what_goes_wrong_without_it(path: Path) -> None:
+    """Without it somebody takes a test for a formality, and the defence with it."""
+    found = ast.walk(ast.parse(path.read_text()))
+    functions = [node for node in found if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    tests = [function for function in functions if function.name.startswith("test_")]
+    assert [test.name for test in tests if not ast.get_docstring(test)] == []
+
+
 def test_every_threat_has_a_test_or_says_whose_it_is() -> None:
     """Without it a row is a wish."""
     defended, _, others = MODEL.partition("## Not defended here")
