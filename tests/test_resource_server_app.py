@@ -143,7 +143,7 @@ async def test_calls_with_a_good_token_are_counted(clock: Clock) -> None:
 async def test_who_may_not_introspect_is_not_ready(
     clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    changes = {"introspection_client_secret": SecretStr("another secret")}
+    changes = {"introspection_client_secret": SecretStr("another secret of theirs")}
     async with serving(AuthorizationServer(), clock, **changes) as http:
         assert (await http.get("/readyz")).status_code == 503
         assert "check LATCHGATE_INTROSPECTION_CLIENT_ID" in caplog.text

@@ -304,7 +304,7 @@ async def test_the_sentence_names_the_port_of_metrics(module: ModuleType) -> Non
                 metrics_port=port,
                 authorization_server="https://auth.example.com",
                 introspection_client_id="resource-server",
-                introspection_client_secret=SecretStr("a secret"),
+                introspection_client_secret=SecretStr("a secret of the tests"),
             )
         )
         (message,) = await told(app, "startup")
