@@ -400,14 +400,14 @@ class Machine(RuleBasedStateMachine):
 
     @rule(held=any_held, client=st.none() | clients)
     def introspect(self, held: Held, client: str | None = None) -> None:
-        """Tokens are told of to the resource server, and to the client that they were given to."""
+        """Each token is told of to its client, access tokens to the resource server too."""
         tokens = [token for pair in held.pairs for token in pair]
         replies = self.server.introspect(tokens, client)
         for number in range(held.family.newest):
             pair = replies[2 * number : 2 * number + 2]
-            for reply, scopes in zip(
-                pair, held.family.good_for(number + 1, self.clock()), strict=True
-            ):
+            access, refresh = held.family.good_for(number + 1, self.clock())
+            # A refresh token is its client's alone: no resource server may take it for a token.
+            for reply, scopes in zip(pair, (access, refresh if client else None), strict=True):
                 if client == PUBLIC or client in self.model.banned:
                     assert reply.error == "invalid_client"
                 elif scopes is None or client not in {None, held.family.client}:
