@@ -70,10 +70,13 @@ def _is_of_others(name: str, value: str) -> bool:
 
 
 def _meant(name: str) -> str:
-    """The settings that hold all of its words, or the nearest one."""
+    """The setting that is nearly it, those that hold all of its words, or else the nearest one."""
     words = set(name.split("_"))
-    names = [known for known in Settings.model_fields if words <= set(known.split("_"))]
-    names = names or get_close_matches(name, Settings.model_fields, n=1)
+    names = (
+        get_close_matches(name, Settings.model_fields, n=1, cutoff=0.85)
+        or [known for known in Settings.model_fields if words <= set(known.split("_"))]
+        or get_close_matches(name, Settings.model_fields, n=1)
+    )
     if not names:
         return "docs/settings.md has the list of all"
     return f"did you mean {' or '.join(PREFIX + known.upper() for known in names)}?"
