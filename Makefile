@@ -101,7 +101,6 @@ environment-clients: $(VENV)/.clients ## the clients, in environments of their o
 
 bench: $(VENV)/.bench ## side by side with others, the short form (apt install npm)
 	@$(VENV)/bench/bin/python -m bench --short --results bench/results
-	@$(RUN) pytest -m bench tests
 
 load: $(VENV)/.bench ## five hundred clients for a minute, some of them hostile
 	@$(VENV)/bench/bin/python -m bench.load --json bench/results/load.json
