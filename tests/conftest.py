@@ -20,6 +20,7 @@ settings.register_profile(
     "quick", max_examples=40, stateful_step_count=30, derandomize=True, deadline=None
 )
 settings.register_profile("thorough", settings.get_profile("quick"), max_examples=200)
+settings.register_profile("moderate", settings.get_profile("quick"), max_examples=80)
 settings.register_profile(
     "long",
     max_examples=200,

@@ -416,6 +416,13 @@ class Machine(RuleBasedStateMachine):
                     assert reply.members["active"] is True
                     assert reply.members["scope"].split() == list(scopes)
 
+    @rule(held=any_held)
+    def ask_about_what_was_spent(self, held: Held) -> None:
+        """A client is told that the refresh token it has just used is active no more."""
+        self.refresh(held)
+        self.refresh(held)
+        self.introspect(held, held.family.client)
+
     def teardown(self) -> None:
         """At the end of a run."""
         try:

@@ -61,22 +61,23 @@ class Part:
             print(f"==> {self.name}, seed {seed}\n{output}", flush=True)
 
 
-def drawn(name: str, *tests: str) -> Part:
-    """Tests for which hypothesis draws the inputs."""
+def drawn(name: str, profile: str, *tests: str) -> Part:
+    """Tests for which hypothesis draws the inputs; the short form in this profile."""
+    short = f"--hypothesis-profile={profile}"
     long = ("--hypothesis-profile=long", "--hypothesis-seed={seed}")
-    return Part(name, (*PYTEST, "--hypothesis-profile=thorough", *tests), (*PYTEST, *long, *tests))
+    return Part(name, (*PYTEST, short, *tests), (*PYTEST, *long, *tests))
 
 
 def parts() -> list[Part]:
     """Everything, the slowest first."""
     faults = (*PYTEST, "-m", "fuzz", "tests/fuzz/test_mutants.py")
     return [
-        drawn("state machine on Valkey", f"{MACHINE}[valkey]"),
-        drawn("state machine on SQLite", f"{MACHINE}[sqlite]"),
+        drawn("state machine on Valkey", "moderate", f"{MACHINE}[valkey]"),
+        drawn("state machine on SQLite", "moderate", f"{MACHINE}[sqlite]"),
         Part("planted faults, all found", faults, None),
-        drawn("state machine in memory", f"{MACHINE}[memory]"),
+        drawn("state machine in memory", "moderate", f"{MACHINE}[memory]"),
         Part("API against its description", api("1", "20"), api("{seed}", "100")),
-        drawn("properties", *PROPERTIES),
+        drawn("properties", "thorough", *PROPERTIES),
     ]
 
 

@@ -196,7 +196,6 @@ MUTANTS = [
         "self._end(subject, now)",
         "pass",
     ),
-    Mutant("a disabled person allows more", People._admits, " and account.disabled_at is None", ""),
     Mutant(
         "a new password keeps old grants",
         People.change_password,
@@ -258,13 +257,6 @@ MUTANTS = [
         SqliteStore.consume_code,
         "if is_spent",
         "if False",
-        "sqlite",
-    ),
-    Mutant(
-        "sqlite: a code lives a second longer",
-        SqliteStore.find_code,
-        "code.expires_at > ?",
-        "code.expires_at >= ?",
         "sqlite",
     ),
     Mutant(

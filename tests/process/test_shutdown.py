@@ -67,7 +67,7 @@ async def split(folder: Path) -> AsyncIterator[Served]:
     resource = f"http://127.0.0.1:{port}/mcp"
     both: dict[str, Any] = {
         "INTROSPECTION_CLIENT_ID": "resource-server",
-        "INTROSPECTION_CLIENT_SECRET": "secret",
+        "INTROSPECTION_CLIENT_SECRET": "a-secret-of-the-two-halves",
     }
     ours: dict[str, Any] = {"STORE_URL": url, "RESOURCE_SERVER_URL": resource}
     async with (

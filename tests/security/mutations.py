@@ -229,8 +229,8 @@ DEFENCES: tuple[tuple[str, Target, str, str, str], ...] = (
     (
         "only the operator's proxies are believed",
         client_address.client_address,
-        "range(server.settings.trusted_proxies)",
-        "range(99)",
+        "proxies := server.settings.trusted_proxies",
+        "proxies := 99",
         "security/test_proxies.py::test_an_untrusted_header_does_not_get_around_a_limit",
     ),
     (
