@@ -44,8 +44,10 @@ async def find_consent(
     """What there is to ask this person, given the live grants of this client for this resource."""
     grants = [
         grant
-        for grant in await server.store.find_grants(account.subject, server.now())
-        if grant.client_id == asked.client.client_id and grant.resource == asked.resource
+        for grant in await server.store.find_grants(
+            account.subject, server.now(), asked.client.client_id
+        )
+        if grant.resource == asked.resource
     ]
     held = {scope for grant in grants for scope in grant.scopes}
     is_remembered = (

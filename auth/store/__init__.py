@@ -37,8 +37,9 @@ from auth.models import (
 
 SESSIONS_EACH = 100
 """So many browsers may a person be signed in in."""
-GRANTS_EACH = 200
-"""So many grants may a person have, revoked ones that are still remembered included."""
+UNUSED_GRANTS_EACH = 200
+"""So many grants that are of no use (yet) may a person have: dead ones that are still remembered,
+and those whose code was not exchanged."""
 
 
 class StoreUnavailable(Exception):
@@ -154,16 +155,18 @@ class Store(Protocol):
         `session`, the person's in which they consented, does not live. A subject that starts with
         `client:` is a client, not a person, and has no account and no session.
 
-        Of more than GRANTS_EACH of a person some are forgotten, and so end: first what is dead,
-        then what was never exchanged, of the same client before others', then what was not
-        refreshed for longest, of the same client before others'.
+        Of more than UNUSED_GRANTS_EACH of a person some are forgotten, and so end: first what is
+        dead, then what was never exchanged, of the same client before others'. A live one that
+        was exchanged never is.
         """
 
     async def find_grant(self, grant_id: str, now: int) -> Grant | None:
         """The live grant with this id."""
 
-    async def find_grants(self, subject: str, now: int) -> Sequence[Grant]:
-        """The live grants of a person whose codes were exchanged, newest first."""
+    async def find_grants(
+        self, subject: str, now: int, client_id: str | None = None
+    ) -> Sequence[Grant]:
+        """The live grants of a person (to this client) whose codes were exchanged, newest first."""
 
     async def find_code(self, digest: Digest, now: int) -> tuple[Code, Grant] | None:
         """An unexpired code, spent or not, with its grant, revoked or not."""

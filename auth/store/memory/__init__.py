@@ -21,7 +21,7 @@ from auth.models import (
     Rotation,
     Use,
 )
-from auth.store import GRANTS_EACH, SESSIONS_EACH
+from auth.store import SESSIONS_EACH, UNUSED_GRANTS_EACH
 from auth.store.memory.expiring import Expiring, Pool
 from auth.store.memory.grants import Grants, is_live
 from auth.store.memory.people import People
@@ -43,7 +43,7 @@ class MemoryStore(People):
         max_spent: int = 500_000,
         max_sessions_each: int = SESSIONS_EACH,
     ) -> None:
-        super().__init__(Sessions(max_sessions_each), Grants(max_grants, GRANTS_EACH))
+        super().__init__(Sessions(max_sessions_each), Grants(max_grants, UNUSED_GRANTS_EACH))
         self._max_access_tokens = max_access_tokens
         self._max_spent = max_spent
         self._bans: dict[Digest, Ban] = {}
@@ -116,8 +116,10 @@ class MemoryStore(People):
         grant = self._grants.find(grant_id)
         return grant if grant is not None and is_live(grant, now) else None
 
-    async def find_grants(self, subject: str, now: int) -> Sequence[Grant]:
-        return [grant for grant in self._grants.live(subject, now) if grant.generation]
+    async def find_grants(
+        self, subject: str, now: int, client_id: str | None = None
+    ) -> Sequence[Grant]:
+        return self._grants.in_use(subject, now, client_id)
 
     async def find_code(self, digest: Digest, now: int) -> tuple[Code, Grant] | None:
         return self._grants.find_code(digest, now)
@@ -214,7 +216,7 @@ class MemoryStore(People):
         return is_live(grant, now)
 
     async def revoke_grants(self, subject: str, now: int) -> int:
-        lived = len(self._grants.live(subject, now))
+        lived = self._grants.count_live(subject, now)
         self._grants.end_all(subject, now)
         return lived
 

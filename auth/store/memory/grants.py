@@ -26,6 +26,7 @@ class Grants:
         self._codes: Expiring[Digest, Code] = Expiring(attrgetter("expires_at"))
         self._of: dict[str, set[str]] = {}
         self._uses: dict[str, Use] = {}
+        self._unused_of: dict[str, set[str]] = {}
         self._unexchanged: OrderedDict[str, Digest] = OrderedDict()
         self._revoked: OrderedDict[str, None] = OrderedDict()
 
@@ -48,6 +49,7 @@ class Grants:
             # The grant is noted when its code expires: by then it has its own expiry.
             self._codes.add(code.digest, code)
             self._unexchanged[grant.grant_id] = code.digest
+            self._unused_of.setdefault(grant.subject, set()).add(grant.grant_id)
 
     def find(self, grant_id: str) -> Grant | None:
         """The grant with this id, alive or not."""
@@ -65,16 +67,23 @@ class Grants:
         """Mark a code as spent: from now on its grant is in use."""
         self._codes[code.digest] = replace(code, is_spent=True)
         self._unexchanged.pop(code.grant_id, None)
+        self._note_use(self._by_id[code.grant_id])
 
     def change(self, grant: Grant) -> None:
         """Put a grant in the place of the one with its id."""
         self._by_id[grant.grant_id] = grant
 
-    def live(self, subject: str, now: int) -> Sequence[Grant]:
-        """The live grants of a person, newest first."""
-        grants = (self._by_id[grant_id] for grant_id in self._of.get(subject, ()))
-        live = [grant for grant in grants if is_live(grant, now)]
-        return sorted(live, key=attrgetter("created_at"), reverse=True)
+    def in_use(self, subject: str, now: int, client_id: str | None) -> Sequence[Grant]:
+        """The live grants of a person (to this client) that were exchanged, newest first."""
+        grants = [self._by_id[grant_id] for grant_id in self._of.get(subject, ())]
+        if client_id is not None:
+            grants = [grant for grant in grants if grant.client_id == client_id]
+        in_use = [grant for grant in grants if grant.generation and is_live(grant, now)]
+        return sorted(in_use, key=attrgetter("created_at"), reverse=True)
+
+    def count_live(self, subject: str, now: int) -> int:
+        """How many live grants a person has, those whose code still waits included."""
+        return sum(is_live(self._by_id[grant_id], now) for grant_id in self._of.get(subject, ()))
 
     def end_all(self, subject: str, now: int) -> None:
         """Revoke the grants of a person, expired ones too: the clock may be set back."""
@@ -86,6 +95,7 @@ class Grants:
         """Revoke a grant; it stays here until it expires, so that a replay is still seen."""
         self._by_id[grant.grant_id] = replace(grant, revoked_at=now)
         self._revoked[grant.grant_id] = None
+        self._unused_of.setdefault(grant.subject, set()).add(grant.grant_id)
 
     def add_use(self, use: Use) -> None:
         """Add to how a grant was used, if it is still here."""
@@ -132,20 +142,22 @@ class Grants:
         self._forget(dispensable)
 
     def _make_room_of_their_own(self, new: Grant) -> None:
-        own = self._of.get(new.subject, set())
-        if len(own) < self._most_each or new.subject.startswith(CLIENT_SUBJECT):
+        unused = self._unused_of.get(new.subject, set())
+        if len(unused) < self._most_each or new.subject.startswith(CLIENT_SUBJECT):
             return
 
-        def worth(grant_id: str) -> tuple[bool, bool, bool, int]:
-            grant = self._by_id[grant_id]
-            return (
-                is_live(grant, new.created_at),
-                grant.generation > 0,
-                grant.client_id != new.client_id,
-                max(grant.created_at, grant.rotated_at),
-            )
+        def worth(grant: Grant) -> tuple[bool, bool, int]:
+            is_alive = is_live(grant, new.created_at)
+            return is_alive, grant.client_id != new.client_id, grant.created_at
 
-        self._forget(min(own, key=worth))
+        self._forget(min((self._by_id[grant_id] for grant_id in unused), key=worth).grant_id)
+
+    def _note_use(self, grant: Grant) -> None:
+        """It is not among the unused ones of its person, or not any more."""
+        unused = self._unused_of.get(grant.subject, set())
+        unused.discard(grant.grant_id)
+        if not unused:
+            self._unused_of.pop(grant.subject, None)
 
     def _forget(self, grant_id: str) -> None:
         if grant_id in self._unexchanged:
@@ -157,6 +169,7 @@ class Grants:
         own.discard(grant.grant_id)
         if not own:
             del self._of[grant.subject]
+        self._note_use(grant)
         self._uses.pop(grant.grant_id, None)
         self._unexchanged.pop(grant.grant_id, None)
         self._revoked.pop(grant.grant_id, None)

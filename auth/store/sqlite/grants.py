@@ -7,7 +7,7 @@ from typing import Any
 
 from auth.credentials import digest as digest_of
 from auth.models import CLIENT_SUBJECT, AccessToken, Code, Consumption, Digest, Grant, Rotation
-from auth.store import GRANTS_EACH
+from auth.store import UNUSED_GRANTS_EACH
 from auth.store.sqlite.database import Database
 from auth.store.sqlite.recent import Recent
 
@@ -75,10 +75,15 @@ class Grants(Database):
         row = self._read(lambda db: db.execute(select, (grant_id, now)).fetchone())
         return row and to_grant(row)
 
-    async def find_grants(self, subject: str, now: int) -> Sequence[Grant]:
-        issued = "WHERE subject = ? AND revoked_at IS NULL AND expires_at > ? AND generation > 0 "
-        select = GRANT + issued + "ORDER BY created_at DESC, rowid DESC"
-        rows = self._read(lambda db: db.execute(select, (subject, now)).fetchall())
+    async def find_grants(
+        self, subject: str, now: int, client_id: str | None = None
+    ) -> Sequence[Grant]:
+        select = f"""{GRANT}
+            WHERE subject = ?1 AND revoked_at IS NULL AND expires_at > ?2 AND generation > 0
+                AND client_id = coalesce(?3, client_id)
+            ORDER BY created_at DESC, rowid DESC
+        """
+        rows = self._read(lambda db: db.execute(select, (subject, now, client_id)).fetchall())
         return [to_grant(row) for row in rows]
 
     async def find_code(self, digest: Digest, now: int) -> tuple[Code, Grant] | None:
@@ -256,11 +261,12 @@ def forget_dispensable_grants(db: Connection, new: Grant) -> None:
     delete = """
         DELETE FROM grants WHERE grant_id IN (
             SELECT grant_id FROM grants WHERE subject = ?1 AND grant_id != ?2
-            ORDER BY revoked_at IS NULL AND expires_at > ?3 DESC, generation > 0 DESC,
-                client_id != ?4 DESC, max(created_at, rotated_at) DESC, rowid DESC
+                AND NOT (generation > 0 AND revoked_at IS NULL AND expires_at > ?3)
+            ORDER BY revoked_at IS NULL AND expires_at > ?3 DESC, client_id != ?4 DESC,
+                created_at DESC, rowid DESC
             LIMIT -1 OFFSET ?5)
     """
-    row = (new.subject, new.grant_id, new.created_at, new.client_id, GRANTS_EACH - 1)
+    row = (new.subject, new.grant_id, new.created_at, new.client_id, UNUSED_GRANTS_EACH - 1)
     db.execute(delete, row)
 
 

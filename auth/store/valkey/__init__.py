@@ -18,7 +18,7 @@ from operator import attrgetter
 
 from auth.credentials import digest as digest_of
 from auth.models import AccessToken, Ban, Code, Consumption, Digest, Grant, Rotation, Use
-from auth.store import GRANTS_EACH
+from auth.store import UNUSED_GRANTS_EACH
 from auth.store.valkey.connection import PAGE, Connection
 from auth.store.valkey.people import People
 from auth.store.valkey.records import dump, flat, load, load_flat
@@ -83,7 +83,7 @@ class ValkeyStore(People):
             digest=issued.digest.hex(),
             issued=flat(issued),
             issued_expires_at=issued.expires_at,
-            most=GRANTS_EACH,
+            most=UNUSED_GRANTS_EACH,
         )
         return bool(added)
 
@@ -91,8 +91,11 @@ class ValkeyStore(People):
         found = await self._run("find_grant", grant_id=grant_id, now=now)
         return None if found is None else load_flat(Grant, json.loads(found))
 
-    async def find_grants(self, subject: str, now: int) -> Sequence[Grant]:
-        stored = json.loads(await self._run("find_grants", subject=subject, now=now))
+    async def find_grants(
+        self, subject: str, now: int, client_id: str | None = None
+    ) -> Sequence[Grant]:
+        of = {} if client_id is None else {"client": digest_of(client_id).hex()}
+        stored = json.loads(await self._run("find_grants", subject=subject, now=now, **of))
         grants = [load_flat(Grant, fields) for fields in stored]
         exchanged = [grant for grant in grants if grant and grant.generation]
         return sorted(exchanged, key=attrgetter("created_at"), reverse=True)

@@ -26,8 +26,9 @@ return is_live(a.grant_id) and cjson.encode(call('HGETALL', key('grant', a.grant
 --- find_grants no-writes
 local found = {}
 for _, grant_id in ipairs(call('SMEMBERS', key('grants', a.subject))) do
-  if not a.now or is_live(grant_id) then
-    found[#found + 1] = call('HGETALL', key('grant', grant_id))
+  local k = key('grant', grant_id)
+  if (not a.now or is_live(grant_id)) and (not a.client or call('HGET', k, 'client') == a.client) then
+    found[#found + 1] = call('HGETALL', k)
   end
 end
 return cjson.encode(found)

@@ -128,26 +128,28 @@ local function forget_grant(grant_id)
   call('ZREM', prefix .. 'expiring', grant_id)
 end
 
--- As `Store.add_grant` says: dead ones first, then those never exchanged, then the longest unused.
+-- As `Store.add_grant` says: dead ones first, then those never exchanged; live ones in use never.
 local function make_room_for_grant()
-  local grant_ids, worth = call('SMEMBERS', key('grants', a.subject)), {}
+  local grant_ids, unused, worth = call('SMEMBERS', key('grants', a.subject)), {}, {}
   if #grant_ids < a.most then
     return
   end
   for _, grant_id in ipairs(grant_ids) do
-    local generation, client, created_at, rotated_at = unpack(
-      call('HMGET', key('grant', grant_id), 'generation', 'client', 'created_at', 'rotated_at')
-    )
-    worth[grant_id] = (is_live(grant_id) and 4e10 or 0)
-      + (generation ~= '0' and 2e10 or 0)
-      + (client ~= a.client and 1e10 or 0)
-      + math.max(tonumber(created_at), tonumber(rotated_at))
+    local generation, client, created_at =
+      unpack(call('HMGET', key('grant', grant_id), 'generation', 'client', 'created_at'))
+    local lives = is_live(grant_id)
+    if generation == '0' or not lives then
+      table.insert(unused, grant_id)
+      worth[grant_id] = (lives and 2e10 or 0)
+        + (client ~= a.client and 1e10 or 0)
+        + tonumber(created_at)
+    end
   end
-  table.sort(grant_ids, function(one, other)
+  table.sort(unused, function(one, other)
     return worth[one] < worth[other]
   end)
-  for n = 1, #grant_ids - a.most + 1 do
-    forget_grant(grant_ids[n])
+  for n = 1, #unused - a.most + 1 do
+    forget_grant(unused[n])
   end
 end
 
