@@ -11,6 +11,8 @@ from typing import Any
 import httpx2
 import pytest
 import uvicorn
+import uvicorn.config
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from uvicorn.server import ServerState
 
 import connection_limits
@@ -249,6 +251,8 @@ def as_documented(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> uvicorn.Co
     """What `uvicorn combined_app:app` makes of its arguments, loaded."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.argv", ["uvicorn", "combined_app:app"])
+    # As uvicorn has it: another test may have started an application in this process.
+    monkeypatch.setattr(uvicorn.config, "ProxyHeadersMiddleware", ProxyHeadersMiddleware)
     config = uvicorn.Config("combined_app:app", log_config=None)
     root = logging.getLogger()
     handlers, level = [*root.handlers], root.level
