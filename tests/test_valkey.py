@@ -17,6 +17,7 @@ from auth.credentials import digest, new_secret
 from auth.models import Rotation, Use
 from auth.store import Store, StoreUnavailable
 from auth.store.valkey import ValkeyStore
+from demo.start import free_port
 from tests.certificates import server_tls
 from tests.relay import Relay, relay_to
 from tests.store_backends import opened, opened_on_valkey
@@ -339,7 +340,8 @@ async def test_a_server_that_is_busy_is_not_waited_for(
 async def test_a_server_that_cannot_be_trusted_is_refused(
     configuration: dict[str, str], reason: str
 ) -> None:
-    with new_valkey_server(config=configuration) as unfit:
+    # Unless it is told, a cluster's second port is the first + 10,000, and that may be no port.
+    with new_valkey_server(config=configuration | {"cluster-port": str(free_port())}) as unfit:
         store = ValkeyStore(f"valkey://{unfit.host}:{unfit.port}")
         with pytest.raises(StoreUnavailable, match=reason):
             await store.open()
