@@ -15,6 +15,9 @@ COMPILE = $(VENV)/bin/uv pip compile --universal --python-version 3.11 \
 	--generate-hashes --no-strip-extras --no-emit-index-url --no-header --no-config --quiet $(UPGRADE)
 LOCK = $(COMPILE) pyproject.toml --extra valkey
 
+# What no other command runs, the slow ones too.
+WHOLE = -n auto -m "not (browser or process or clients or fuzz)"
+
 .PHONY: help run demo test test-security mutations experiments conformance test-fuzz fuzz test-browser test-clients screens check lint lint-container types contracts coverage format docs translations environment environment-clients bench load lock clean
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
@@ -29,11 +32,11 @@ run: $(VENV)/.runtime ## the server on http://127.0.0.1:8000 (make run PORT=9001
 demo: $(VENV)/.runtime ## start a server, let a client sign in and call a tool, stop
 	@exec $(RUN) demo.start
 
-test: $(VENV)/.development ## the whole fast suite
+test: $(VENV)/.development ## the whole fast suite (make check runs the slow ones too)
 	@$(RUN) pytest -n auto
 
-test-security: $(VENV)/.development ## every test that docs/threat-model.md names (part of the fast suite)
-	@$(RUN) pytest -n auto tests/security \
+test-security: $(VENV)/.development ## every test that docs/threat-model.md names
+	@$(RUN) pytest $(WHOLE) tests/security \
 		$$(grep -oE '`[a-z0-9_]+\.py::[a-z0-9_]+' docs/threat-model.md | sed 's|^`|tests/|' | sort -u)
 
 mutations: $(VENV)/.development ## take defences away, one at a time, and see that a test notices
@@ -78,8 +81,8 @@ types: $(VENV)/.development ## mypy
 contracts: $(VENV)/.development ## who may import whom
 	@$(VENV)/bin/lint-imports --no-logo
 
-coverage: $(VENV)/.development ## the whole fast suite again, and whether it visits every branch
-	@$(RUN) pytest -n auto --cov --cov-report=term-missing:skip-covered
+coverage: $(VENV)/.development ## the fast suite and the slow tests, and whether they visit every branch
+	@$(RUN) pytest $(WHOLE) --cov --cov-report=term-missing:skip-covered
 
 format: $(VENV)/.development ## let ruff mend what it can
 	@$(RUN) ruff check --fix

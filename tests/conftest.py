@@ -11,7 +11,8 @@ from settings import PREFIX
 from startup import collect_less
 from tests.clock import Clock
 from tests.kit import World, serving
-from tests.store_backends import BACKENDS
+from tests.store_backends import BACKENDS, EACH_BACKEND
+from tests.thrift import thrift
 from tests.valkey_server import new_valkey_server
 
 # What is drawn is the same in every run, except in the long search (`make fuzz`). A slow machine
@@ -47,6 +48,13 @@ def _no_settings_of_this_machine() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _thrift() -> Iterator[None]:
+    """Thousands of applications are made, most of them alike."""
+    with thrift():
+        yield
+
+
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
     """The server runs on asyncio, and so do its tests."""
@@ -59,7 +67,7 @@ def clock() -> Clock:
     return Clock()
 
 
-@pytest.fixture(params=BACKENDS)
+@pytest.fixture(params=EACH_BACKEND)
 async def store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
     """Each store in turn, open and empty."""
     async with BACKENDS[request.param](request) as store:

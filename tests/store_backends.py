@@ -40,3 +40,8 @@ BACKENDS: dict[str, Callable[[pytest.FixtureRequest], Opened]] = {
     ),
     "valkey": lambda request: opened_on_valkey(request.getfixturevalue("valkey_url")),
 }
+
+EACH_BACKEND = [
+    pytest.param(name, marks=pytest.mark.slow if name == "valkey" else ()) for name in BACKENDS
+]
+"""Their names; the one that starts a server says so."""

@@ -372,6 +372,7 @@ async def test_a_malformed_query_is_an_error_and_no_crash(world: World) -> None:
     assert "<h1>" in page.text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [

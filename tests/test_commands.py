@@ -66,6 +66,7 @@ def run(
     root.setLevel(level)
 
 
+@pytest.mark.slow
 def test_people_are_added_listed_and_removed(run: Run) -> None:
     code, text = run(
         accounts, "add", "ada", "--name", "Ada", "--role", "admin", stdin="a password of ada\n"
@@ -193,6 +194,7 @@ async def test_a_disabled_person_is_out_on_the_next_call(run: Run, tmp_path: Pat
         assert (await world.browser().sign_in()).status_code == 400
 
 
+@pytest.mark.slow
 async def test_a_banned_client_is_out_on_the_next_call_and_may_come_back(
     run: Run, tmp_path: Path
 ) -> None:

@@ -304,6 +304,7 @@ async def test_what_happened_is_listed_for_its_person(world: World) -> None:
     assert "127.0.0.1" in page.text
 
 
+@pytest.mark.slow
 async def test_the_last_sign_ins_are_seen_whatever_else_happened(world: World) -> None:
     for _ in range(12):
         await world.browser().sign_in()

@@ -119,6 +119,7 @@ async def failure(journey: Journey, wire: Wire) -> tuple[int, str]:
     return int(last.partition(" ")[0]), last
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("protocol", "version"),
     [("auto", "2026-07-28"), ("2026-07-28", "2026-07-28"), ("legacy", "2025-11-25")],

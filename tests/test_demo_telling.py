@@ -138,6 +138,7 @@ def test_colors_are_for_those_who_want_them() -> None:
     assert "\x1b[1m" in colored.getvalue()
 
 
+@pytest.mark.slow
 def test_nobody_there_ends_with_1_and_says_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
     assert client.main(["http://127.0.0.1:1/mcp", "--password", "x", "--no-color"]) == 1
     assert "cannot reach 127.0.0.1:1" in capsys.readouterr().out

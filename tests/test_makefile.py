@@ -10,6 +10,7 @@ from tests.fuzz.run import parts
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 MARKERS = [line.partition(":")[0] for line in PROJECT["tool"]["pytest"]["markers"]]
+ELSEWHERE = [marker for marker in MARKERS if marker != "slow"]
 COMMANDS = [
     *(ROOT / "Makefile").read_text().splitlines(),
     *(" ".join(part.short) for part in parts()),  # make test-fuzz
@@ -22,7 +23,12 @@ def places(marker: str) -> list[str]:
     return [word for words in chosen for word in words.split() if word.startswith("tests")]
 
 
-@pytest.mark.parametrize("marker", MARKERS)
+def test_the_whole_suite_leaves_out_what_has_a_command_of_its_own() -> None:
+    whole = f'-m "not ({" or ".join(ELSEWHERE)})"'
+    assert f"WHOLE = -n auto {whole}" in COMMANDS
+
+
+@pytest.mark.parametrize("marker", ELSEWHERE)
 def test_every_slow_test_is_run_by_a_command(marker: str) -> None:
     files = [
         path.relative_to(ROOT)

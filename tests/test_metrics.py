@@ -141,6 +141,7 @@ async def test_what_a_client_is_told_by_redirect_or_link_is_counted(watched: Wor
     assert samples["latchgate_refusals_total", "access_denied"] == 1
 
 
+@pytest.mark.slow
 async def test_strangers_add_no_labels(watched: World) -> None:
     for number in range(50):
         await watched.http.get(f"/made-up/{number}")
@@ -218,6 +219,7 @@ async def test_every_metric_is_documented(watched: World) -> None:
         assert f"`{name}`" in page
 
 
+@pytest.mark.slow
 async def test_a_port_of_their_own_needs_no_token() -> None:
     metrics, port = Metrics(), free_port()
     metrics.sign_ins.add("succeeded")
@@ -232,6 +234,7 @@ async def test_a_port_of_their_own_needs_no_token() -> None:
         socket.create_connection(("127.0.0.1", port))
 
 
+@pytest.mark.slow
 async def test_a_port_that_is_taken_is_named() -> None:
     metrics, port = Metrics(), free_port()
     settings = new_settings(metrics_port=port)
@@ -251,6 +254,7 @@ def neighbouring_ports() -> int:
     raise OSError("no two ports beside each other are free")
 
 
+@pytest.mark.slow
 async def test_each_of_several_workers_has_a_port(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.argv", ["uvicorn", "--workers", "2"])
     port = neighbouring_ports()

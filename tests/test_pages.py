@@ -83,6 +83,7 @@ async def test_every_page_is_small_fast_and_free_of_scripts(
     assert "://" not in page.text.split("<main")[0].removeprefix("<!DOCTYPE html>")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("language", ["en", "zh"])
 @pytest.mark.parametrize("name", ["connections", "activity"])
 def test_a_page_of_a_person_to_whom_much_happened_is_small_and_fast_too(

@@ -23,6 +23,8 @@ from auth.tokens import read_refresh_token, refresh_token
 from origins import Origins
 from resource_server.challenges import OFFLINE_ACCESS, challenge
 
+pytestmark = pytest.mark.slow
+
 KEYS = KeyRing([b"a newer key of the tests", b"an older key of the tests"])
 ORIGIN = Origins(()).select("127.0.0.1:8000")
 

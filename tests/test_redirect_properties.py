@@ -3,6 +3,7 @@
 from urllib.parse import parse_qsl, urlsplit
 
 import httpx2
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import AnyUrl
@@ -13,6 +14,8 @@ from auth.redirect_uris import (
     matches_redirect_uri,
     redirect_destination,
 )
+
+pytestmark = pytest.mark.slow
 
 HOSTS = [
     "127.0.0.1",

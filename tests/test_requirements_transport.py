@@ -165,6 +165,7 @@ async def test_a_capability_that_was_not_declared_is_named(gate: Gate) -> None:
     assert answer.json()["error"]["data"] == {"requiredCapabilities": {"sampling": {}}}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("body", [b"{", b"[]", b"null", json.dumps([modern("ping")]).encode()])
 async def test_a_body_that_is_no_single_message_is_refused(gate: Gate, body: bytes) -> None:
     headers = wire(GOOD, HEADERS) | {"Content-Type": "application/json"}
@@ -262,6 +263,7 @@ async def test_log_lines_are_for_those_who_asked(
     assert [message["params"]["data"] for message in messages] == logged
 
 
+@pytest.mark.slow
 async def test_a_stream_is_not_buffered_and_ends_with_the_answer(gate: Gate) -> None:
     meta = {"progressToken": 1}
     call: dict[str, Any] = {"name": "test_tool_with_progress", "arguments": {}}

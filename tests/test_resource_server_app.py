@@ -211,6 +211,7 @@ def test_a_missing_setting_is_named(changes: dict[str, Any], setting: str) -> No
         create_app(new_settings(**changes))
 
 
+@pytest.mark.slow
 def test_started_without_settings_it_says_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("LATCHGATE_AUTHORIZATION_SERVER", raising=False)
     with pytest.raises(SystemExit, match="LATCHGATE_AUTHORIZATION_SERVER"):

@@ -210,6 +210,7 @@ async def test_reading_stops_behind_the_limit(
         await fetcher.fetch(web.url, LIMIT)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("start", [b"", b"HTTP/1.1 200 OK\r\nContent-", answer(b"{}")[:-1]])
 async def test_a_host_that_dawdles_is_left_after_a_while(
     authority: Authority, resolver: Resolver, clock: Clock, web: WebHost, start: bytes
@@ -228,6 +229,7 @@ async def test_a_host_that_dawdles_is_left_after_a_while(
         await fetcher.fetch(web.url, LIMIT)
 
 
+@pytest.mark.slow
 async def test_a_host_that_dawdles_in_the_handshake_is_left_and_its_connection_closed(
     authority: Authority, resolver: Resolver, clock: Clock
 ) -> None:
@@ -390,6 +392,7 @@ async def test_one_host_is_asked_by_three_at_a_time(web: WebHost, fetcher: SafeF
     assert len(web.requests) == 9
 
 
+@pytest.mark.slow
 async def test_who_waited_for_others_has_the_whole_time(
     authority: Authority, resolver: Resolver, clock: Clock, web: WebHost
 ) -> None:

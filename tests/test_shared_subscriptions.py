@@ -27,6 +27,8 @@ from tests.certificates import server_tls
 from tests.relay import relay_to
 from tests.valkey_server import new_valkey_server
 
+pytestmark = pytest.mark.slow
+
 CHANNEL = "latchgate:1:subscriptions:0"
 LAST = ResourceUpdated("test://last")
 END = ResourceUpdated("test://end")

@@ -22,6 +22,8 @@ from tests.clock import Clock
 from tests.kit import ISSUER, KEY, World, new_settings, serving
 from tests.resource_server_kit import modern, modern_headers, result, wire
 
+pytestmark = pytest.mark.slow
+
 NOTE = "note://shared"
 NEW_KEY = "another key of the tests, of at least thirty-two characters"
 

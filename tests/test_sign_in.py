@@ -77,6 +77,7 @@ async def test_username_and_case(world: World) -> None:
     assert page.status_code == 303
 
 
+@pytest.mark.slow
 async def test_an_unknown_person_takes_as_long_to_refuse_as_a_known_one(clock: Clock) -> None:
     async with serving(clock, new_settings(password_memory_kib=19_456)) as world:
         times: dict[str, list[float]] = {"admin": [], "nobody": []}
@@ -311,6 +312,7 @@ async def test_a_person_is_told_that_attempts_were_blocked(clock: Clock) -> None
         assert await noted(world) == ["sign_in_throttled", "sign_in_failed"]
 
 
+@pytest.mark.slow
 async def test_whoever_fails_on_purpose_pushes_nothing_else_out(world: World) -> None:
     for _ in range(12):
         await world.browser().sign_in()

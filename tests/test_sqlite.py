@@ -264,6 +264,7 @@ async def test_what_was_counted_of_a_grant_is_purged_with_it(sqlite: Inspected) 
 # Trouble with the disk
 
 
+@pytest.mark.slow
 async def test_a_full_disk_undoes_the_whole_step_and_recovers_by_itself(sqlite: Inspected) -> None:
     alive = await add_exchanged(sqlite, "alive")
     pending = [await add_pending(sqlite, f"pending {n}") for n in range(150)]
@@ -324,6 +325,7 @@ async def test_a_disk_that_takes_no_more_writes_is_the_stores_trouble(
     assert await sqlite.revoke_grant(grant.grant_id, NOW)
 
 
+@pytest.mark.slow
 async def test_however_many_wait_for_a_locked_file_they_wait_once(path: Path) -> None:
     async with opened(SqliteStore(str(path), busy_timeout=0.5)) as store:
         with connect(path) as program:
@@ -337,6 +339,7 @@ async def test_however_many_wait_for_a_locked_file_they_wait_once(path: Path) ->
         assert await store.spend(b"after", NOW + 60, NOW)
 
 
+@pytest.mark.slow
 async def test_a_file_that_somebody_keeps_locked_is_trouble_for_writers_alone(
     sqlite: SqliteStore, path: Path
 ) -> None:

@@ -6,8 +6,10 @@ from hypothesis import settings
 from tests.driven_server import BACKENDS
 from tests.state_machine import search
 
+pytestmark = pytest.mark.slow
+
 QUICK = 8
-"""Runs in the fast suite: enough to visit every rule; `make test-fuzz` searches."""
+"""Enough to visit every rule; `make test-fuzz` searches."""
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

@@ -300,6 +300,7 @@ async def living(store: Store, grants: Iterable[Grant]) -> list[str]:
     return [grant.grant_id for grant in grants if await store.find_grant(grant.grant_id, NOW)]
 
 
+@pytest.mark.slow
 async def test_of_very_many_unused_grants_of_a_person_the_least_needed_goes_and_none_in_use(
     store: Store,
 ) -> None:
@@ -326,6 +327,7 @@ async def test_of_very_many_unused_grants_of_a_person_the_least_needed_goes_and_
     assert all([await is_alive(store, grant) for grant in (*used, old)])
 
 
+@pytest.mark.slow
 async def test_what_a_client_was_given_for_itself_is_nobodys_and_not_counted(store: Store) -> None:
     grants = [
         new_grant(f"grant {n}", "client:reporter", client_id="reporter", expires_at=NOW + 3600)

@@ -30,6 +30,8 @@ from tests.store_records import (
     new_session,
 )
 
+pytestmark = pytest.mark.slow
+
 MINUTE = 60
 USE = Use("grant", calls=1, day=NOW // 86_400, calls_on_day=1, last_used_at=NOW)
 

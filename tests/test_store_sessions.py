@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import pytest
+
 from auth.credentials import digest
 from auth.store import SESSIONS_EACH, Store
 from tests.store_records import (
@@ -71,6 +73,7 @@ async def test_signing_out_everywhere_ends_all_sessions_of_one_person(store: Sto
     assert await store.find_session(bobs.digest, NOW) == bobs
 
 
+@pytest.mark.slow
 async def test_who_signs_in_too_often_ends_their_own_oldest_session(store: Store) -> None:
     await add_people(store, "ada", "bob")
     bobs = new_session("bob's", "bob")

@@ -32,6 +32,7 @@ def read_catalogue(path: Path) -> Catalog:
         return read_po(file, locale=path.parts[-3])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", CATALOGUES, ids=lambda path: path.parts[-3])
 def test_a_catalogue_has_every_text_and_no_other(path: Path) -> None:
     """If not: `make translations`, then translate what is empty in the .po file."""
@@ -97,6 +98,7 @@ def marked_pages(tmp_path_factory: pytest.TempPathFactory) -> Pages:
     return Pages(Settings(_env_file=None, name="2"), lambda: NOW, catalogues)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PAGES)
 def test_no_page_says_anything_that_cannot_be_translated(marked_pages: Pages, name: str) -> None:
     template, context = PAGES[name]

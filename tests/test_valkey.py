@@ -40,6 +40,8 @@ from tests.store_records import (
 )
 from tests.valkey_server import new_valkey_server
 
+pytestmark = pytest.mark.slow
+
 HOUR = 3600
 SWEPT = {"events", "session", "sessions", "spent", "code", "token"}
 KEPT = {"usernames", "account", "grant", "grants", "expiring", "client", "clients", "bans"}

@@ -12,6 +12,8 @@ from auth.store.valkey import ValkeyStore
 from tests.store_backends import opened
 from tests.valkey_server import new_valkey_server
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def own_server() -> Iterator[ValkeyServer]:

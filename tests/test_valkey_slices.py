@@ -26,6 +26,8 @@ from tests.store_records import (
     new_code,
 )
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 async def store(valkey_url: str) -> AsyncIterator[Store]:

@@ -455,6 +455,7 @@ async def test_keys_are_only_fetched_from_where_nobody_can_change_them(
         await check(sign(claims()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("keys", [None, {}, [], [7], ["x"]])
 async def test_a_key_set_that_is_none_checks_nothing(
     check: JwtVerifier, server: AuthorizationServer, keys: Any

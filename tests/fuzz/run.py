@@ -17,7 +17,7 @@ from random import SystemRandom
 from time import monotonic
 
 AT_ONCE = 2
-PYTEST = ("pytest", "-n0", "-q", "--timeout=900", "--hypothesis-show-statistics")
+PYTEST = ("pytest", "-n0", "-q", "-m", "", "--timeout=900", "--hypothesis-show-statistics")
 MACHINE = "tests/test_state_machine.py::test_whatever_is_done_the_model_agrees"
 PROPERTIES = (
     "tests/test_properties.py",

@@ -455,7 +455,7 @@ class Verdict:
 def run(*tests: str) -> Verdict:
     """Run these tests until one fails."""
     verdict = Verdict()
-    options = ("-x", "--assert=plain", "-p", "no:terminal", "-p", "no:cacheprovider")
+    options = ("-x", "-m", "", "--assert=plain", "-p", "no:terminal", "-p", "no:cacheprovider")
     pytest.main([*options, *(str(TESTS / test) for test in tests)], plugins=[verdict])
     return verdict
 

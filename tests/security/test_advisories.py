@@ -56,6 +56,7 @@ async def gate(clock: Clock) -> AsyncIterator[Gate]:
 # Consent
 
 
+@pytest.mark.slow
 @advisories("CVE-2026-101062", "CVE-2023-34246")
 async def test_a_client_that_anybody_can_be_gets_nothing_from_a_person_who_is_only_signed_in(
     world: World, advisory: str
@@ -69,6 +70,7 @@ async def test_a_client_that_anybody_can_be_gets_nothing_from_a_person_who_is_on
         await world.exchange(client, redirected(await browser.decide("allow"))["code"])
 
 
+@pytest.mark.slow
 @advisories("CVE-2026-27124", "CVE-2022-39222")
 async def test_a_consent_is_bound_to_the_browser_that_was_asked(
     world: World, advisory: str

@@ -82,6 +82,7 @@ async def test_a_request_by_reference_is_refused_and_not_fetched(world: World, n
     assert redirected(answer)["error"] == f"{name}_not_supported"
 
 
+@pytest.mark.slow
 async def test_two_hundred_open_tabs_leave_a_handful_of_cookies(world: World) -> None:
     """Without it a page that opens tabs makes the browser send headers that are refused."""
     request = authorization_request(await world.register())

@@ -15,6 +15,7 @@ from tests.kit import (
 )
 
 
+@pytest.mark.slow
 async def test_of_a_hundred_who_exchange_a_code_at_once_one_does_and_loses_it(
     world: World,
 ) -> None:

@@ -80,6 +80,7 @@ async def test_a_guesser_waits_and_the_right_password_too_and_then_it_works(
     assert (await browser.sign_in()).status_code == 303
 
 
+@pytest.mark.slow
 async def test_who_goes_on_guessing_waits_longer(guarded: World) -> None:
     """Without it five guesses every five minutes go on for ever."""
     waits = []
@@ -105,6 +106,7 @@ async def test_many_names_from_one_address_are_one_guesser(guarded: World) -> No
     assert statuses == [400] * 20 + [429]
 
 
+@pytest.mark.slow
 async def test_nobody_can_keep_a_person_out(guarded: World) -> None:
     """Without it an attacker who fails on purpose locks the account of his victim."""
     known = await guarded.signed_in()
@@ -165,12 +167,14 @@ async def test_a_browser_is_known_for_one_person_and_by_our_seal(
     assert (await browser.sign_in(username, password)).status_code == 429
 
 
+@pytest.mark.slow
 async def test_success_is_not_counted(guarded: World) -> None:
     """Without it an office behind one address waits for itself."""
     for _ in range(25):
         assert (await guarded.browser().sign_in()).status_code == 303
 
 
+@pytest.mark.slow
 async def test_a_burst_is_counted_before_anything_is_hashed(
     guarded: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -228,6 +232,7 @@ async def test_a_program_that_signs_in_is_told_to_wait_in_json(guarded: World) -
     assert_refused(response, 429)
 
 
+@pytest.mark.slow
 async def test_more_passwords_than_can_be_checked_are_sent_away(clock: Clock) -> None:
     """Without it a flood of sign-ins fills the memory (19 MiB each) and the wait of everybody."""
     settings = new_settings(password_memory_kib=4096, password_queue=1)
@@ -321,6 +326,7 @@ async def test_nobody_burns_a_code_that_he_saw_by_failing_with_it(guarded: World
     assert (await guarded.exchange(client, code)).status_code == 200
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", ["/oauth/introspect", "/oauth/revoke"])
 async def test_nobody_looks_for_tokens_without_end(guarded: World, path: str) -> None:
     """Without it introspection is a place to try tokens (RFC 7662 §4)."""
@@ -345,6 +351,7 @@ async def test_a_resource_server_may_ask_about_as_much_garbage_as_it_gets(clock:
             assert response.json() == {"active": False}
 
 
+@pytest.mark.slow
 async def test_names_of_nobody_make_us_forget_nothing(
     clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -360,6 +367,7 @@ async def test_names_of_nobody_make_us_forget_nothing(
         assert (await world.browser().sign_in("no one", "a guess")).status_code == 429
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("username", "password"), [("x" * 257, "x"), ("admin", "x" * 1025)])
 async def test_what_is_too_long_is_not_counted(
     guarded: World, username: str, password: str
@@ -397,6 +405,7 @@ async def test_nobody_has_us_fetch_one_unknown_document_after_another(guarded: W
     assert await ask(guarded.http, 30) == 503
 
 
+@pytest.mark.slow
 async def test_a_document_that_was_read_before_is_nobodys_limit(
     clock: Clock, tmp_path: Path
 ) -> None:
@@ -410,6 +419,7 @@ async def test_a_document_that_was_read_before_is_nobodys_limit(
             assert (await world.http.get("/oauth/authorize", params=request)).status_code == 200
 
 
+@pytest.mark.slow
 async def test_authorization_requests_of_one_address_are_limited(guarded: World) -> None:
     """Without it one address keeps us making pages and looking up clients."""
     request = authorization_request(await guarded.register())
@@ -421,6 +431,7 @@ async def test_authorization_requests_of_one_address_are_limited(guarded: World)
     assert "Too many attempts" in page.text
 
 
+@pytest.mark.slow
 async def test_a_flood_of_registrations_and_requests_leaves_nothing_in_memory(
     clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -468,6 +479,7 @@ class Steps:
         return 0
 
 
+@pytest.mark.slow
 @given(st.lists(st.integers(0, 15), max_size=60))
 def test_no_window_has_more_than_twice_its_number_and_a_wait_is_never_too_short(
     gaps: list[int],
@@ -518,6 +530,7 @@ async def test_what_one_window_refuses_the_others_do_not_count() -> None:
     assert await steps.take() > 60
 
 
+@pytest.mark.slow
 async def test_on_valkey_replicas_count_together(valkey_url: str) -> None:
     """Without it every replica allows the whole limit."""
     here, there = SharedStorage(valkey_url), SharedStorage(valkey_url)
@@ -554,6 +567,7 @@ async def test_without_its_valkey_nothing_is_allowed_and_nothing_refused(step: s
     await storage.close()
 
 
+@pytest.mark.slow
 async def test_a_server_on_valkey_counts_there(clock: Clock, valkey_url: str) -> None:
     """Without it replicas allow as many guesses each."""
     settings = {"store_url": valkey_url, "registration_limit": "2/minute"}
@@ -734,6 +748,7 @@ async def test_what_is_no_http_passes() -> None:
     assert seen == ["lifespan"]
 
 
+@pytest.mark.slow
 async def test_every_path_gives_up_a_slow_body(clock: Clock) -> None:
     """Without it a byte an hour holds a request open for ever."""
     async with serving(clock, new_settings(body_timeout=1)) as world:

@@ -92,6 +92,7 @@ def found_in(text: str, secrets: dict[str, str]) -> list[str]:
     return [name for name, secret in secrets.items() if secret and secret in text]
 
 
+@pytest.mark.slow
 async def test_no_secret_is_logged_or_kept(
     clock: Clock, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -96,6 +96,7 @@ async def test_json_has_one_reading(world: World, body: bytes) -> None:
     assert_refused(response, 400)
 
 
+@pytest.mark.slow
 @given(st.data())
 def test_what_is_sealed_opens_whole_or_not_at_all(data: st.DataObject) -> None:
     """Without it a client id, a form or a cookie can be changed on the way."""

@@ -8,6 +8,7 @@ from tests.clock import Clock
 from tests.kit import World, error_of, new_settings, serving
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("grace", [0, 120])
 async def test_of_a_hundred_who_refresh_at_once_one_family_lives_at_most(
     clock: Clock, grace: int
@@ -27,6 +28,7 @@ async def test_of_a_hundred_who_refresh_at_once_one_family_lives_at_most(
         assert status == (200 if grace else 401)
 
 
+@pytest.mark.slow
 async def test_refreshing_while_revoking_leaves_nothing(world: World) -> None:
     """Without it a refresh that races with the end of a grant outlives it."""
     client = await world.register()

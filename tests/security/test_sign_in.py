@@ -26,6 +26,7 @@ async def test_a_password_is_taken_as_it_is_to_its_last_character(world: World) 
     assert (await browser.sign_in("bob", LONG + "\0battery")).status_code == 303
 
 
+@pytest.mark.slow
 async def test_nobody_is_checked_at_the_cost_of_somebody(
     clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -105,6 +106,7 @@ async def test_known_and_unknown_names_get_the_same_bytes(world: World) -> None:
     assert pages[0] == pages[1]
 
 
+@pytest.mark.slow
 async def test_hashing_holds_up_nobody_else(clock: Clock) -> None:
     """Without it sign-ins stop the event loop, and with it every other request."""
     async with serving(clock, new_settings(password_memory_kib=8192)) as world:

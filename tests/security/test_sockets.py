@@ -19,6 +19,8 @@ import connection_limits
 from connection_limits import LimitedProtocol
 from tests.kit import HTML, World
 
+pytestmark = pytest.mark.slow
+
 HEAD = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"
 POST = b"POST /oauth/token HTTP/1.1\r\nHost: 127.0.0.1:8000\r\nContent-Type: text/plain\r\n"
 CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
