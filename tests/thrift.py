@@ -23,14 +23,14 @@ def thrift() -> Iterator[None]:
 
 
 def _remembering(from_function: Callable[..., Tool]) -> Callable[..., Tool]:
-    """The schemas of the tools that come along, which every application makes anew."""
-    known: dict[CodeType, Tool] = {}
+    """What the SDK derives from a function's signature, once for each place in a source."""
+    known: dict[tuple[CodeType, str], Tool] = {}
 
     def remembered(function: Any, **options: Any) -> Tool:
-        if function.__module__ != "resource_server.server":
-            return from_function(function, **options)
-        if (tool := known.get(function.__code__)) is None:
-            tool = known[function.__code__] = from_function(function, **options)
+        signature = function.__annotations__, function.__defaults__, function.__kwdefaults__
+        key = function.__code__, repr((signature, options))
+        if (tool := known.get(key)) is None:
+            tool = known[key] = from_function(function, **options)
         return tool.model_copy(update={"fn": function})
 
     return remembered
