@@ -149,7 +149,7 @@ $(VENV)/.clients: requirements-clients.lock requirements-clients-1x.lock \
 	@command -v npm >/dev/null || { echo "The clients need npm (Debian, Ubuntu: apt install npm)" >&2; exit 1; }
 	@for group in clients clients-1x; do \
 		$(RUN) venv --without-pip $(VENV)/$$group && \
-		$(VENV)/bin/uv pip sync --quiet --no-config --require-hashes \
+		$(VENV)/bin/uv pip sync --quiet --no-config --compile-bytecode --require-hashes \
 			--python $(VENV)/$$group/bin/python requirements-$$group.lock || exit; \
 	done
 	npm ci --prefix tests/clients --silent
@@ -157,20 +157,20 @@ $(VENV)/.clients: requirements-clients.lock requirements-clients-1x.lock \
 
 $(VENV)/.container: requirements-container.lock tests/container/package-lock.json $(VENV)/.development
 	@$(RUN) venv --without-pip $(VENV)/container
-	@$(VENV)/bin/uv pip sync --quiet --no-config --require-hashes \
+	@$(VENV)/bin/uv pip sync --quiet --no-config --compile-bytecode --require-hashes \
 		--python $(VENV)/container/bin/python requirements-container.lock
 	npm ci --prefix tests/container --ignore-scripts --silent
 	@touch $@
 
 $(VENV)/.fuzz: requirements-fuzz.lock $(VENV)/.development
 	@$(RUN) venv --without-pip $(VENV)/fuzz
-	@$(VENV)/bin/uv pip sync --quiet --no-config --require-hashes \
+	@$(VENV)/bin/uv pip sync --quiet --no-config --compile-bytecode --require-hashes \
 		--python $(VENV)/fuzz/bin/python requirements-fuzz.lock
 	@touch $@
 
 $(VENV)/.bench: requirements-bench.lock bench/package-lock.json $(VENV)/.development
 	@$(RUN) venv --without-pip $(VENV)/bench
-	@$(VENV)/bin/uv pip sync --quiet --no-config --require-hashes \
+	@$(VENV)/bin/uv pip sync --quiet --no-config --compile-bytecode --require-hashes \
 		--python $(VENV)/bench/bin/python requirements-bench.lock
 	npm ci --prefix bench --ignore-scripts --silent
 	@touch $@
