@@ -44,7 +44,7 @@ mutations: $(VENV)/.development ## take defences away, one at a time, and see th
 
 # tests/process is named because it defines --seed, which pytest has to know before it looks around.
 experiments: $(VENV)/.development ## crashes, full disks, replicas: a table (make experiments SEED=7)
-	@$(RUN) pytest -m process --seed=$(SEED) tests/process tests
+	@$(RUN) pytest -n 2 -m process --seed=$(SEED) tests/process tests
 
 conformance: $(VENV)/.conformance ## the official MCP conformance runner (Debian: apt install npm)
 	@$(RUN) tests.conformance.run

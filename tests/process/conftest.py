@@ -2,7 +2,7 @@
 
 import signal
 import time
-from dataclasses import astuple, dataclass
+from dataclasses import asdict, dataclass
 from random import Random
 from typing import Protocol
 
@@ -27,7 +27,7 @@ class Report(Protocol):
     def __call__(self, name: str, store: str, n: int, result: str) -> None: ...
 
 
-_LINES = pytest.StashKey[list[Line]]()
+_LINE = "experiment"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -35,17 +35,26 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.stash[_LINES] = []
     # Who ends the experiments ends their servers too.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
-def pytest_terminal_summary(
-    terminalreporter: pytest.TerminalReporter, config: pytest.Config
-) -> None:
-    if lines := config.stash[_LINES]:
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    reports = [
+        report
+        for reports in terminalreporter.stats.values()
+        for report in reports
+        if isinstance(report, pytest.TestReport) and report.when == "call"
+    ]
+    lines = [
+        line.values()
+        for report in sorted(reports, key=lambda report: report.location)
+        for name, line in report.user_properties
+        if name == _LINE and isinstance(line, dict)
+    ]
+    if lines:
         terminalreporter.section("experiments")
-        rows = [("experiment", "store", "seed", "n", "result", "s"), *map(astuple, lines)]
+        rows = [("experiment", "store", "seed", "n", "result", "s"), *lines]
         widths = [max(len(str(cell)) for cell in column) for column in zip(*rows, strict=True)]
         for row in rows:
             cells = (str(cell).ljust(width) for cell, width in zip(row, widths, strict=True))
@@ -75,6 +84,6 @@ def report(request: pytest.FixtureRequest, seed: int) -> Report:
         now = time.monotonic()
         line = Line(name, store, seed, n, result, f"{now - began:.1f}")
         began = now
-        request.config.stash[_LINES].append(line)
+        request.node.user_properties.append((_LINE, asdict(line)))
 
     return add
