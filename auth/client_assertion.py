@@ -1,7 +1,7 @@
 """Client authentication by a signed assertion, `private_key_jwt` (RFC 7523 §3, rfc7523bis)."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
 from math import ceil, nan
 from typing import Any, Protocol
@@ -27,6 +27,10 @@ MAX_LIFETIME = 10 * 60
 CLOCK_SKEW = 60
 MAX_LENGTH = 8 * 1024
 MAX_JTI_LENGTH = 256
+
+# Clients known by their documents that sign for the token endpoint, as RFC 7523 had it. Only these:
+# whoever trusts another server's metadata can be made to sign for ours (rfc7523bis).
+_SIGN_FOR_THE_TOKEN_ENDPOINT = ("https://chatgpt.com/",)
 
 # No type at all is common; any other is a JWT made for something else (RFC 8725 §3.11).
 _TYPES = frozenset({"", "jwt", "client-authentication+jwt", "oauth-client-auth+jwt"})
@@ -73,6 +77,7 @@ async def verify_client_assertion(
     *,
     client: Client,
     issuer: str,
+    token_endpoint: str,
     store: SpendsOnce,
     now: int,
     fetch_jwks: FetchJwks,
@@ -83,7 +88,10 @@ async def verify_client_assertion(
     """
     header = _read_header(_sized(assertion))
     claims = await _proved_claims(assertion, header, client, fetch_jwks)
-    _check_claims(claims, client.client_id, issuer, now)
+    audiences = [issuer]
+    if client.client_id.startswith(_SIGN_FOR_THE_TOKEN_ENDPOINT):
+        audiences.append(token_endpoint)
+    _check_claims(claims, client.client_id, audiences, now)
     once = f"client assertion\0{client.client_id}\0{claims['jti']}"
     spent = sha256(once.encode("utf-8", "surrogatepass")).digest()
     if not await store.spend(spent, ceil(claims["exp"]) + CLOCK_SKEW, now):
@@ -159,7 +167,9 @@ def _fitting_keys(header: Mapping[str, Any], jwks: str) -> Iterator[jwt.PyJWK]:
             yield usable
 
 
-def _check_claims(claims: Mapping[str, Any], client_id: str, issuer: str, now: int) -> None:
+def _check_claims(
+    claims: Mapping[str, Any], client_id: str, audiences: Sequence[str], now: int
+) -> None:
     jti = claims.get("jti")
     rules = (
         (
@@ -167,7 +177,7 @@ def _check_claims(claims: Mapping[str, Any], client_id: str, issuer: str, now: i
             "iss and sub of the client assertion must both be the client_id",
         ),
         (
-            _is_audience(claims.get("aud"), issuer),
+            _is_audience(claims.get("aud"), audiences),
             "aud of the client assertion must be the issuer identifier of this server alone",
         ),
         (
@@ -192,11 +202,11 @@ def _check_claims(claims: Mapping[str, Any], client_id: str, issuer: str, now: i
             raise InvalidClient(description)
 
 
-def _is_audience(audience: Any, issuer: str) -> bool:
-    """Issuer and nothing else (rfc7523bis); URL libraries write it with a slash at its end."""
+def _is_audience(audience: Any, audiences: Sequence[str]) -> bool:
+    """One of these and nothing else (rfc7523bis); URL libraries write a slash at the end."""
     if isinstance(audience, list) and len(audience) == 1:
         audience = audience[0]
-    return isinstance(audience, str) and audience.removesuffix("/") == issuer
+    return isinstance(audience, str) and audience.removesuffix("/") in audiences
 
 
 def _time(claims: Mapping[str, Any], name: str, default: float) -> float:

@@ -99,10 +99,12 @@ def _is_method(client: Client, method: str) -> bool:
 async def _verify_assertion(
     server: AuthorizationServer, request: Request, client: Client, assertion: str
 ) -> None:
+    origin = server.origin(request)
     await verify_client_assertion(
         assertion,
         client=client,
-        issuer=server.origin(request).issuer,
+        issuer=origin.issuer,
+        token_endpoint=f"{origin.url}/oauth/token",
         store=server.store,
         now=server.now(),
         fetch_jwks=server.fetch_jwks,

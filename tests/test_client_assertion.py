@@ -4,6 +4,7 @@ import base64
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import jwt
@@ -126,6 +127,7 @@ async def verify(
         assertion,
         client=who,
         issuer=ISSUER,
+        token_endpoint=f"{ISSUER}/oauth/token",
         store=spent,
         now=clock(),
         fetch_jwks=(host or KeyHost(jwks())).fetch,
@@ -180,6 +182,37 @@ async def test_a_good_assertion_may_look_like_this(
     changes: dict[str, Any], spent: Spent, clock: Clock
 ) -> None:
     await verify(signed(claims(clock, **changes)), spent, clock, ES256_CLIENT)
+
+
+CHATGPT = "https://chatgpt.com/oauth/6Fz3kVtA9uQ/client.json"
+
+
+@pytest.mark.parametrize("audience", [ISSUER, f"{ISSUER}/oauth/token"])
+async def test_chatgpt_may_sign_for_the_token_endpoint(
+    audience: str, spent: Spent, clock: Clock
+) -> None:
+    """What it signs: https://github.com/Artexis10/exomem/pull/380."""
+    signs = signed(claims(clock, iss=CHATGPT, sub=CHATGPT, aud=audience))
+    await verify(signs, spent, clock, replace(ES256_CLIENT, client_id=CHATGPT))
+
+
+@pytest.mark.parametrize(
+    ("client_id", "audience"),
+    [
+        (CHATGPT, f"{ISSUER}/oauth/introspect"),
+        (CHATGPT, [ISSUER, f"{ISSUER}/oauth/token"]),
+        (CHATGPT, "https://elsewhere.example/oauth/token"),
+        ("https://chatgpt.com.evil.example/client.json", f"{ISSUER}/oauth/token"),
+        ("https://chatgpt.com@evil.example/client.json", f"{ISSUER}/oauth/token"),
+        ("http://chatgpt.com/client.json", f"{ISSUER}/oauth/token"),
+    ],
+)
+async def test_nobody_else_may_and_for_nothing_else(
+    client_id: str, audience: Any, spent: Spent, clock: Clock
+) -> None:
+    signs = signed(claims(clock, iss=client_id, sub=client_id, aud=audience))
+    with pytest.raises(InvalidClient, match="aud"):
+        await verify(signs, spent, clock, replace(ES256_CLIENT, client_id=client_id))
 
 
 @pytest.mark.parametrize(

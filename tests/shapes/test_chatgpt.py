@@ -7,10 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import jwt
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from jwt.algorithms import RSAAlgorithm
 
 from tests.clock import Clock
-from tests.kit import MCP_HEADERS, PING, RESOURCE, World, new_settings, serving
+from tests.kit import MCP_HEADERS, PING, RESOURCE, World, new_settings, serving, token_request
 from tests.resource_server_kit import INITIALIZE, result, rpc, wire
 from tests.shapes.kit import (
     PROTECTED_RESOURCE,
@@ -23,6 +26,7 @@ from tests.shapes.kit import (
 )
 
 CALLBACK = "https://chatgpt.com/connector_platform_oauth_redirect"
+CLIENT_ID = "https://chatgpt.com/oauth/6Fz3kVtA9uQ/client.json"
 CALLBACK_OF_AN_APP = "https://chatgpt.com/connector/oauth/6Fz3kVtA9uQ"
 REGISTRATION: Mapping[str, Any] = {
     "client_name": "ChatGPT",
@@ -76,6 +80,41 @@ async def test_it_names_itself_by_a_metadata_document_that_offers_nothing_and_a_
     async with documented(clock, tmp_path, document) as world:
         tokens = await connected(world, document)
         assert await world.calls(tokens["access_token"]) == 200
+
+
+async def test_it_proves_with_its_key_that_it_is_itself_to_the_token_endpoint(
+    clock: Clock, tmp_path: Path
+) -> None:
+    """https://github.com/PrefectHQ/fastmcp/issues/4789"""
+    key = rsa.generate_private_key(65537, 2048)
+    document = {
+        **REGISTRATION,
+        "client_id": CLIENT_ID,
+        "redirect_uris": [CALLBACK_OF_AN_APP],
+        "token_endpoint_auth_method": "private_key_jwt",
+        "token_endpoint_auth_methods_supported": ["none", "private_key_jwt"],
+        "token_endpoint_auth_signing_alg": "RS256",
+        "jwks": {"keys": [RSAAlgorithm.to_jwk(key.public_key(), as_dict=True)]},
+    }
+
+    def proof(world: World, jti: str) -> dict[str, str]:
+        audience = f"{world.http.base_url}/oauth/token"
+        claims = {"iss": CLIENT_ID, "sub": CLIENT_ID, "aud": audience, "jti": jti}
+        times = {"iat": clock(), "exp": clock() + 300}
+        return {
+            "client_assertion_type": "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
+            "client_assertion": jwt.encode(claims | times, key, "RS256"),
+        }
+
+    async with documented(clock, tmp_path, document) as world:
+        code = await world.code(document, redirect_uri=CALLBACK_OF_AN_APP)
+        form = token_request(document, code, redirect_uri=CALLBACK_OF_AN_APP)
+        tokens = (await world.token(form | proof(world, "1"))).json()
+        assert await world.calls(tokens["access_token"]) == 200
+
+        refresh = {"grant_type": "refresh_token", "refresh_token": tokens["refresh_token"]}
+        again = (await world.token(refresh | proof(world, "2"))).json()
+        assert await world.calls(again["access_token"]) == 200
 
 
 async def test_an_operator_may_give_it_a_predefined_client(clock: Clock, tmp_path: Path) -> None:
