@@ -73,7 +73,7 @@ async def _authenticate(
         raise UnauthorizedClient("the client authenticates in no way that is known here") from error
     except DocumentInvalid as error:
         raise InvalidClient("the client's metadata document is not valid") from error
-    if client is None or not _is_method(client, credentials.method):
+    if client is None or not _is_method(client, credentials):
         raise InvalidClient(_REFUSED, challenge=challenge)
     if credentials.method == "private_key_jwt":
         await _verify_assertion(server, request, client, credentials.secret)
@@ -82,17 +82,19 @@ async def _authenticate(
     return client
 
 
-def _is_method(client: Client, method: str) -> bool:
+def _is_method(client: Client, credentials: Credentials) -> bool:
     """Whether this is how the client said it would authenticate.
 
-    A secret may come either way if the client did not say how, and a metadata document may offer
-    both nothing and a key (ChatGPT's does).
+    A secret may come either way if the client did not say how, a metadata document may offer both
+    nothing and a key (ChatGPT's does), and who has no secret may say so by Basic (RFC 6749 §2.3.1).
     """
-    registered = client.token_endpoint_auth_method
+    registered, method = client.token_endpoint_auth_method, credentials.method
     if registered == EITHER_WAY:
         return method in {"client_secret_basic", "client_secret_post"}
     if registered == "none" and method == "private_key_jwt":
         return bool(client.jwks or client.jwks_uri)
+    if registered == "none" and method == "client_secret_basic":
+        return not credentials.secret
     return method == registered
 
 
@@ -154,7 +156,7 @@ def _read_basic(headers: list[str]) -> Credentials:
     except ValueError:
         raise refused from None
     client_id, colon, secret = text.partition(":")
-    if not (colon and client_id and secret) or _MALFORMED_ESCAPE.search(text):
+    if not (colon and client_id) or _MALFORMED_ESCAPE.search(text):
         raise refused
     try:
         return Credentials(_form_decode(client_id), "client_secret_basic", _form_decode(secret))

@@ -32,6 +32,14 @@ async def test_basic_works_however_clients_encode_it(
         assert (await world.token(form, headers=headers)).status_code == 200
 
 
+async def test_who_has_no_secret_may_say_so_by_basic(world: World) -> None:
+    """requests-oauthlib names a public client in no other way."""
+    client = await world.register(token_endpoint_auth_method="none")
+    form = token_request(client, await world.code(client), client_id=None)
+    response = await world.token(form, headers=basic(client["client_id"], ""))
+    assert response.status_code == 200
+
+
 async def test_a_secret_in_the_body_works(world: World) -> None:
     client = await world.register(token_endpoint_auth_method="client_secret_post")
     assert (await world.tokens(client))["access_token"]
@@ -45,6 +53,7 @@ async def test_a_secret_in_the_body_works(world: World) -> None:
         ("client_secret_basic", "wrong basic"),
         ("client_secret_basic", "empty basic"),
         ("client_secret_post", "basic"),
+        ("client_secret_post", "empty basic"),
         ("client_secret_post", "none"),
         ("client_secret_post", "wrong post"),
         ("none", "post"),
