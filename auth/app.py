@@ -141,6 +141,8 @@ async def _keep_house(server: AuthorizationServer, every: float) -> None:
         except StoreUnavailable as error:
             # Requests tell their own callers; this waits for the store to come back.
             logger.warning("store unavailable, will try again: %s", error)
+        except Exception:  # The server must outlive it, and the next round may do better.
+            logger.exception("could not keep house")
 
 
 def create_app(

@@ -266,8 +266,15 @@ async def test_a_mistake_of_ours_tells_nothing_but_its_name_in_the_log(
     assert response.json()["correlation_id"] == response.headers["x-request-id"]
 
 
-async def test_a_store_that_is_away_stops_no_house_keeping(
-    clock: Clock, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(
+    ("trouble", "told"),
+    [
+        (StoreUnavailable("away"), "will try again"),
+        (ValueError("a record that cannot be read"), "could not keep house"),
+    ],
+)
+async def test_trouble_with_the_store_stops_no_house_keeping(
+    clock: Clock, caplog: pytest.LogCaptureFixture, trouble: Exception, told: str
 ) -> None:
     class Away(MemoryStore):
         purged = 0
@@ -275,7 +282,7 @@ async def test_a_store_that_is_away_stops_no_house_keeping(
         async def purge(self, now: int, limit: int) -> int:
             self.purged += 1
             if self.purged == 1:
-                raise StoreUnavailable("away")
+                raise trouble
             return limit if self.purged == 2 else 0
 
     store = Away()
@@ -284,7 +291,7 @@ async def test_a_store_that_is_away_stops_no_house_keeping(
         with anyio.fail_after(5):
             while store.purged < 4:  # noqa: ASYNC110 - the store has no event to wait for
                 await anyio.sleep(0.001)
-    assert "will try again" in caplog.text
+    assert told in caplog.text
 
 
 async def test_the_first_start_makes_an_account_and_tells_its_password_once(
