@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from functools import partial
+from typing import Any
 
 import httpx2
 from starlette.applications import Starlette
@@ -99,7 +100,7 @@ def create_app(
     ]
     app = Starlette(
         routes=paths,
-        exception_handlers={HTTPException: not_served, Exception: failed},
+        exception_handlers=_HANDLERS,
         middleware=[
             Middleware(PlainStart, PortTaken),
             Middleware(ObserveRequests, metrics, paths),
@@ -163,11 +164,10 @@ async def readyz(verify: Verifier, request: Request) -> Response:
     return PlainTextResponse("ok\n")
 
 
-async def not_served(request: Request, error: Exception) -> Response:
-    """What is not served here is said in JSON, as the authorization server says it to programs."""
-    if not isinstance(error, HTTPException):
-        raise error
-    code, description = _NOT_SERVED[error.status_code]
+async def http_exception(request: Request, error: HTTPException) -> Response:
+    """What is refused is said in JSON, as the authorization server says it to programs."""
+    told = "invalid_request", "the request is not right"
+    code, description = _NOT_SERVED.get(error.status_code, told)
     return _refused(request, error.status_code, code, description, error.headers)
 
 
@@ -183,6 +183,9 @@ async def failed(request: Request, _error: Exception) -> Response:
     """A mistake of ours; Starlette answers it outside of all middleware, and raises it again."""
     headers = sharing_headers(request.scope)
     return _refused(request, 500, "server_error", "something went wrong here", headers)
+
+
+_HANDLERS: Mapping[Any, Any] = {HTTPException: http_exception, Exception: failed}
 
 
 def __getattr__(name: str) -> ASGIApp:

@@ -176,6 +176,14 @@ async def test_what_is_not_served_is_told_in_json(
         assert answer.json()["correlation_id"] == answer.headers["x-request-id"]
 
 
+async def test_what_a_route_of_the_tools_refuses_is_refused_as_it_says(clock: Clock) -> None:
+    tools = "tests.tools_for_files:mcp"
+    async with serving(AuthorizationServer(), clock, mcp_server=tools) as http:
+        answer = await http.get("/members")
+        assert error_of(answer) == (403, "invalid_request")
+        assert answer.headers["x-why"] == "no member"
+
+
 async def test_who_opens_it_in_a_browser_is_told_where_to_go(clock: Clock) -> None:
     async with serving(AuthorizationServer(), clock) as http:
         told = (await http.get("/")).text
@@ -240,8 +248,3 @@ async def test_a_mistake_of_ours_can_be_read_by_pages(clock: Clock) -> None:
 
 async def test_people_elsewhere_are_unknown_but_for_the_one_who_calls() -> None:
     assert await ClaimedPeople().find_profile("person_1") is None
-
-
-async def test_an_error_that_is_no_answer_is_not_swallowed() -> None:
-    with pytest.raises(ZeroDivisionError):
-        await module.not_served(None, ZeroDivisionError())  # type: ignore[arg-type]
