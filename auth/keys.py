@@ -105,11 +105,13 @@ def _make(path: Path) -> bytes:
 
 def _sync_folder(folder: Path) -> None:
     """A power cut must not take the name of the key away, since it leaves what the key sealed."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    # Not every file system can.
+    # Not every system opens a folder (Windows), and not every file system can.
     with suppress(OSError):
-        os.fsync(descriptor)
-    os.close(descriptor)
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def _new_key() -> bytes:

@@ -45,6 +45,21 @@ def test_of_two_processes_that_start_at_once_both_read_the_same_key(
     assert second.unseal("test", first.seal("test", 1)) == 1
 
 
+def test_where_a_folder_cannot_be_opened_the_key_is_kept_all_the_same(
+    somewhere: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def open_as_windows_does(path: Path, flags: int, mode: int = 0o777) -> int:
+        if path.is_dir():
+            raise PermissionError(path)
+        return opened(path, flags, mode)
+
+    opened = os.open
+    with monkeypatch.context() as patch:
+        patch.setattr("os.open", open_as_windows_does)
+        sealed = keyless().seal("test", 1)
+    assert keyless().unseal("test", sealed) == 1
+
+
 def test_a_key_that_others_can_read_is_refused_with_the_remedy(somewhere: Path) -> None:
     keyless()
     (somewhere / ".latchgate/key").chmod(0o640)
