@@ -159,16 +159,21 @@ class IntrospectionVerifier:
             answer = await self._http.post(
                 url, data=form, auth=self._auth, headers={"Accept": "application/json"}
             )
-            claims = answer.json()
-        except (httpx2.HTTPError, ValueError, RecursionError) as error:
+        except httpx2.HTTPError as error:
             raise VerifierUnavailable(f"introspection failed: {type(error).__name__}") from error
         if answer.status_code in {401, 403}:
             raise VerifierUnavailable(
                 f"introspection answered {answer.status_code}: check "
                 "LATCHGATE_INTROSPECTION_CLIENT_ID and LATCHGATE_INTROSPECTION_CLIENT_SECRET"
             )
-        if answer.status_code != httpx2.codes.OK or not isinstance(claims, dict):
+        if answer.status_code != httpx2.codes.OK:
             raise VerifierUnavailable(f"introspection answered {answer.status_code}")
+        try:
+            claims = answer.json()
+        except (ValueError, RecursionError) as error:
+            raise VerifierUnavailable(f"introspection failed: {type(error).__name__}") from error
+        if not isinstance(claims, dict):
+            raise VerifierUnavailable("introspection answered no JSON object")
         # Nothing but true is true: a server that says "false" must not be taken at its letters.
         return self._claims.access_token(token, claims) if claims.get("active") is True else None
 

@@ -244,10 +244,13 @@ async def test_an_endpoint_that_cannot_be_reached_makes_no_token_bad(clock: Cloc
             await introspect("good")
 
 
+@pytest.mark.parametrize("answer", [None, PlainTextResponse("<html>", 401)])
 async def test_wrong_credentials_are_the_operator_s_to_mend_not_the_client_s(
-    introspect: IntrospectionVerifier, server: AuthorizationServer
+    introspect: IntrospectionVerifier, server: AuthorizationServer, answer: Response | None
 ) -> None:
     server.credentials = ("other", "other")
+    await introspect.endpoint()
+    server.answer = answer
     with pytest.raises(VerifierUnavailable, match="LATCHGATE_INTROSPECTION_CLIENT_SECRET"):
         await introspect("good")
 
