@@ -3,25 +3,26 @@
 It is shown as the client's own words, so what cannot be shown is left out and nobody turned away.
 """
 
-from auth.uris import InvalidUri, check_host, split_uri
+from auth.uris import host_of
 
 MAX_CLIENT_NAME = 100
 
 
 def kept_name(name: str) -> str:
-    """A name on one line, without what cannot be seen, and cut off after 100 characters."""
-    visible = (" " if c.isspace() else c for c in name if c.isspace() or c.isprintable())
-    kept = " ".join("".join(visible).split())
-    return kept if len(kept) <= MAX_CLIENT_NAME else kept[: MAX_CLIENT_NAME - 1] + "…"
+    """A name as it is remembered."""
+    return one_line(name, MAX_CLIENT_NAME)
+
+
+def one_line(text: str, most: int) -> str:
+    """A text on one line, cut off after so many characters, without those that turn it around.
+
+    Control and format characters can make a name read as another one (Unicode TR 36 §2).
+    """
+    visible = (" " if c.isspace() else c for c in text if c.isspace() or c.isprintable())
+    line = " ".join("".join(visible).split())
+    return line if len(line) <= most else line[: most - 1] + "…"
 
 
 def kept_link(url: object) -> str | None:
     """A link that may stand on a page of ours: https with a plain host (RFC 7591 §5), else None."""
-    if not isinstance(url, str):
-        return None
-    try:
-        uri = split_uri(url)
-        check_host(uri.host)
-    except InvalidUri:
-        return None
-    return url if uri.scheme == "https" else None
+    return url if isinstance(url, str) and host_of(url) else None

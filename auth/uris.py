@@ -89,6 +89,16 @@ def check_web_uri(uri: str) -> None:
         raise InvalidUri("must use https, or http on a loopback host")
 
 
+def host_of(uri: str) -> str | None:
+    """The host of an https URI, None of anything else."""
+    try:
+        parts = split_uri(uri)
+        check_host(parts.host)
+    except InvalidUri:
+        return None
+    return parts.host if parts.scheme == "https" else None
+
+
 def _check_percent_encoding(uri: str) -> None:
     if _BAD_PERCENT.search(uri):
         raise InvalidUri("has a percent sign without two hexadecimal digits")

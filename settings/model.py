@@ -15,6 +15,7 @@ from settings.values import (
     Number,
     OwnOrigin,
     Password,
+    Picture,
     Port,
     Resource,
     Scope,
@@ -50,7 +51,7 @@ class Settings(BaseSettings):
     accent_color: Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$")] = Field(
         "#1f5fbf", description="The colour of buttons and links on the pages, #rrggbb."
     )
-    logo: FilePath | None = Field(
+    logo: Picture | None = Field(
         None, description="The picture on the pages, an .svg, .png or .webp file; unset: ours."
     )
 

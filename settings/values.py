@@ -3,13 +3,16 @@
 import re
 from collections.abc import Mapping
 from itertools import pairwise
+from pathlib import Path
 from typing import Annotated, TypeVar
 
 from limits import parse_many
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, FilePath, SecretStr
 from pydantic_settings import NoDecode
 
 from origins import canonical_origin, canonical_resource, issuer_identifier
+
+PICTURE_TYPES = {".svg": "image/svg+xml", ".png": "image/png", ".webp": "image/webp"}
 
 _MIN_KEY_LENGTH = 32
 _MIN_KEY_CHARACTERS = 8
@@ -61,6 +64,13 @@ def _scope(value: str) -> str:
 def _module_and_name(value: str) -> str:
     if not _MODULE_AND_NAME.fullmatch(value):
         raise ValueError(f"{value!r} is not module:name, such as my_tools:mcp")
+    return value
+
+
+def _picture(value: Path) -> Path:
+    if value.suffix.lower() not in PICTURE_TYPES:
+        *others, last = PICTURE_TYPES
+        raise ValueError(f"{value.name!r} is no {', '.join(others)} or {last} file")
     return value
 
 
@@ -132,6 +142,7 @@ Resource = Annotated[str, AfterValidator(canonical_resource)]
 Issuer = Annotated[str, AfterValidator(issuer_identifier)]
 Scope = Annotated[str, AfterValidator(_scope)]
 ModuleAndName = Annotated[str, AfterValidator(_module_and_name)]
+Picture = Annotated[FilePath, AfterValidator(_picture)]
 Key = Annotated[SecretStr, AfterValidator(_strong_key)]
 Secret = Annotated[SecretStr, AfterValidator(_strong_secret)]
 Password = Annotated[SecretStr, AfterValidator(_good_password)]

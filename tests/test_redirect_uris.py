@@ -10,6 +10,7 @@ from auth.redirect_uris import (
     matches_redirect_uri,
     redirect_destination,
 )
+from auth.uris import host_of
 
 ISSUER = "https://as.example"
 
@@ -314,6 +315,22 @@ def test_a_uri_matches_itself_and_on_loopback_under_another_port(
 )
 def test_nothing_else_matches(registered: str, presented: str) -> None:
     assert not matches_redirect_uri([registered], presented)
+
+
+@pytest.mark.parametrize(
+    ("uri", "host"),
+    [
+        ("https://c.example:8443/cb?x=1", "c.example"),
+        ("https://[2001:db8::1]/", "[2001:db8::1]"),
+        ("http://localhost/cb", None),
+        ("com.example.app:/cb", None),
+        ("https:///cb", None),
+        (r"https://evil.example\@c.example/", None),
+        ("a-client-of-the-operator", None),
+    ],
+)
+def test_only_an_https_uri_with_a_plain_host_is_known_by_it(uri: str, host: str | None) -> None:
+    assert host_of(uri) == host
 
 
 def test_nothing_matches_a_client_without_redirect_uris() -> None:

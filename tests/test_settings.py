@@ -109,6 +109,7 @@ def test_a_variable_is_read(
         ("AUTHORIZATION_SERVER", "http://a.example", "write https://a.example"),
         ("ACCENT_COLOR", "red", "#rrggbb"),
         ("LOGO", "nowhere.svg", "does not point to a file"),
+        ("LOGO", __file__, "'test_settings.py' is no .svg, .png or .webp file"),
     ],
 )
 def test_a_wrong_setting_is_named_with_the_reason(

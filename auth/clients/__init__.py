@@ -8,8 +8,8 @@ from typing import Any
 from auth.client_id_metadata import is_client_id_url
 from auth.credentials import KeyRing, digest
 from auth.models import Client, Identity
-from auth.pages import host_of
 from auth.server import AuthorizationServer
+from auth.uris import host_of
 
 SEALED_PREFIX = "client_"
 SECRET_PREFIX = "mcp_cs_"

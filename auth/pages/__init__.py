@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from functools import cache, partial
 from hashlib import sha256
 from pathlib import Path
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import parse_qsl, urlencode
 
 from babel.support import NullTranslations
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -18,10 +18,12 @@ from starlette.responses import HTMLResponse, Response
 from auth.pages.accent import DARK, LIGHT, readable_accent
 from auth.pages.languages import Language, Languages
 from auth.pages.security_headers import security_headers
+from auth.self_description import one_line
+from auth.uris import host_of
 from settings import Settings
+from settings.values import PICTURE_TYPES
 
 TEMPLATES = Path(__file__).parents[2] / "templates"
-_IMAGE_TYPES = {".svg": "image/svg+xml", ".png": "image/png", ".webp": "image/webp"}
 _LONGEST_NAME = 80
 
 
@@ -198,22 +200,8 @@ def page_path(request: Request, path: str, **query: str) -> str:
 
 
 def as_name(text: str) -> str:
-    """A name that somebody chose, on one line and without characters that turn text around.
-
-    Control and format characters can make a name read as another one (Unicode TR 36 §2).
-    """
-    visible = (" " if c.isspace() else c for c in text if c.isspace() or c.isprintable())
-    name = " ".join("".join(visible).split())
-    return name if len(name) <= _LONGEST_NAME else name[: _LONGEST_NAME - 1] + "…"
-
-
-def host_of(url: str | None) -> str | None:
-    """The host of an https URL, None for anything else."""
-    try:
-        parts = urlsplit(url or "")
-    except ValueError:
-        return None
-    return parts.hostname if parts.scheme == "https" else None
+    """A name that somebody chose, as pages show it."""
+    return one_line(text, _LONGEST_NAME)
 
 
 def _iso(at: int) -> str:
@@ -226,11 +214,9 @@ def _stylesheet(settings: Settings) -> Asset:
 
 def _logo(settings: Settings) -> Asset:
     if settings.logo is None:
-        return Asset.of("logo", ".svg", _colored(settings, "logo.svg"), _IMAGE_TYPES[".svg"])
+        return Asset.of("logo", ".svg", _colored(settings, "logo.svg"), PICTURE_TYPES[".svg"])
     suffix = settings.logo.suffix.lower()
-    if suffix not in _IMAGE_TYPES:
-        raise ValueError(f"LATCHGATE_LOGO must be one of {', '.join(_IMAGE_TYPES)}")
-    return Asset.of("logo", suffix, settings.logo.read_bytes(), _IMAGE_TYPES[suffix])
+    return Asset.of("logo", suffix, settings.logo.read_bytes(), PICTURE_TYPES[suffix])
 
 
 def _colored(settings: Settings, name: str) -> bytes:
