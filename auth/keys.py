@@ -8,6 +8,7 @@ from pathlib import Path
 
 from auth.credentials import KeyRing
 from settings import Settings
+from valkey_urls import is_valkey
 
 KEY_FILE = Path(".latchgate/key")
 HAS_MODES = os.name != "nt"
@@ -32,7 +33,7 @@ def open_key_ring(settings: Settings) -> KeyRing:
     """
     if settings.secret_keys:
         return KeyRing([key.get_secret_value().encode() for key in settings.secret_keys])
-    if settings.store_url.startswith(("valkey", "redis")):
+    if is_valkey(settings.store_url):
         raise MissingKeys(
             "set LATCHGATE_SECRET_KEYS, to the same on every replica: a key made on one machine "
             "would open nothing on the others. Make one with "

@@ -7,9 +7,10 @@ from typing import Any
 
 from limits.aio.storage import MemoryStorage, RedisStorage
 
+from valkey_urls import tls_options
+
 MAX_KEYS = 10_000
 KEY_PREFIX = "latchgate:1:limits"
-TLS_SCHEMES = ("valkeys://", "rediss://")
 
 _MAX_CONNECTIONS = 64
 _TIMEOUT = 0.5
@@ -82,15 +83,13 @@ class SharedStorage(RedisStorage):
     def __init__(self, url: str) -> None:
         from valkey.asyncio import BlockingConnectionPool  # noqa: PLC0415 - an extra, when named
 
-        # The client verifies certificates by default, but not that they name the host.
-        secure = {"ssl_check_hostname": True} if url.startswith(TLS_SCHEMES) else {}
         self._pool = BlockingConnectionPool.from_url(
             url,
             max_connections=_MAX_CONNECTIONS,
             timeout=_TIMEOUT,
             socket_timeout=_TIMEOUT,
             socket_connect_timeout=_TIMEOUT,
-            **secure,
+            **tls_options(url),
         )
         pool: dict[str, Any] = {"connection_pool": self._pool}
         super().__init__(

@@ -19,6 +19,7 @@ from auth.errors import TooManyRequests
 from auth.limit_storage import BoundedMemory, SharedStorage
 from auth.store import StoreUnavailable
 from settings import Settings
+from valkey_urls import is_valkey
 
 
 class Limit:
@@ -115,8 +116,9 @@ class Limits:
     token_lookup_limit: Limit
 
     async def close(self) -> None:
-        """Let go of the storage."""
-        await self.registration_limit.close()
+        """Let go of the storages; one that all share does not mind being let go of again."""
+        for field in fields(self):
+            await getattr(self, field.name).close()
 
 
 def open_limits(settings: Settings, clock: Callable[[], float]) -> Limits:
@@ -125,7 +127,7 @@ def open_limits(settings: Settings, clock: Callable[[], float]) -> Limits:
     In memory each has a storage of its own: a flood of keys of one limit must not make another
     forget what it counted.
     """
-    is_shared = settings.store_url.startswith(("valkey", "redis"))
+    is_shared = is_valkey(settings.store_url)
     shared = SharedStorage(settings.store_url) if is_shared else None
 
     def limit(name: str) -> Limit:

@@ -33,6 +33,7 @@ from resource_server.stream_limits import StreamLimits
 from resource_server.verifiers import VerifyToken
 from settings import Settings
 from telemetry.metrics import Metrics
+from valkey_urls import is_valkey
 
 PATHS = (MCP_PATH, f"{MCP_PATH}/")
 """Both spellings are served: a redirect between them costs clients their token (SPEC: T4)."""
@@ -160,9 +161,9 @@ class ProtectedResource:
 
 
 def is_stateless(settings: Settings) -> bool:
-    """Whether the handshake versions go without sessions: these live in one process (DESIGN §8)."""
+    """Whether the handshake versions go without sessions: these live in one process."""
     if settings.mcp_sessions == "auto":
-        return settings.store_url.startswith(("valkey", "redis"))
+        return is_valkey(settings.store_url)
     return settings.mcp_sessions == "stateless"
 
 

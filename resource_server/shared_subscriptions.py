@@ -15,8 +15,9 @@ from valkey.asyncio.client import PubSub
 from valkey.asyncio.connection import parse_url
 from valkey.exceptions import ConnectionError as ValkeyConnectionError
 
+from valkey_urls import tls_options
+
 MAX_WAITING = 1024
-TLS_SCHEMES = ("valkeys://", "rediss://")
 
 logger = logging.getLogger("latchgate")
 
@@ -89,14 +90,12 @@ class SharedSubscriptionBus:
             await asyncio.sleep(self._reconnect_after)
 
     def _client(self) -> Valkey:
-        # The client verifies certificates by default, but not that they name the host.
-        secure = {"ssl_check_hostname": True} if self._url.startswith(TLS_SCHEMES) else {}
         client: Valkey = Valkey.from_url(
             self._url,
             # `_watch` tells a dead connection from one on which nothing happens.
             socket_timeout=None,
             socket_connect_timeout=self._timeout,
-            **secure,
+            **tls_options(self._url),
         )
         return client
 

@@ -12,6 +12,8 @@ from mcp.server.mcpserver import MCPServer
 from mcp.server.request_state import AESGCMRequestStateCodec, RequestStateBoundary
 from mcp.server.subscriptions import InMemorySubscriptionBus
 
+from valkey_urls import is_valkey
+
 
 def share_request_state(mcp: MCPServer[Any], keys: Sequence[bytes]) -> None:
     """Seal `requestState` under these keys, newest first, not under one of this process alone.
@@ -32,7 +34,7 @@ async def sharing_events(mcp: MCPServer[Any], store_url: str) -> AsyncGenerator[
     A server that brought a bus of its own keeps it.
     """
     local = mcp._subscriptions  # noqa: SLF001 - nothing else leads to it
-    if not (store_url.startswith(("valkey", "redis")) and type(local) is InMemorySubscriptionBus):
+    if not (is_valkey(store_url) and type(local) is InMemorySubscriptionBus):
         yield
         return
     # Imported when needed: the client is an extra, and need not be installed.

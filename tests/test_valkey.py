@@ -390,12 +390,6 @@ async def test_a_certificate_must_name_the_host(
             await ValkeyStore(url.replace("127.0.0.1", "localhost")).open()
 
 
-async def test_a_socket_in_the_file_system_will_do(tmp_path: Path) -> None:
-    with new_valkey_server(port=0, unix_socket_path=tmp_path / "valkey") as local:
-        async with opened(ValkeyStore(f"unix://{local.unix_socket_path}")) as store:
-            await add_people(store, "ada")
-
-
 @pytest.mark.process
 async def test_a_restarted_server_is_found_again_with_all_that_was_acknowledged(
     tmp_path: Path,

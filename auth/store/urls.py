@@ -4,6 +4,7 @@ from pathlib import Path
 
 from auth.store import Store
 from auth.store.memory import MemoryStore
+from valkey_urls import is_valkey
 
 
 def place_of(url: str) -> Path | str:
@@ -28,7 +29,7 @@ def open_store(url: str) -> Store:
 
         return SqliteStore(rest[1:])
     # Imported when named: the client is an extra, and need not be installed.
-    if scheme in {"valkey", "valkeys", "redis", "rediss"}:
+    if is_valkey(url):
         from auth.store.valkey import ValkeyStore  # noqa: PLC0415
 
         return ValkeyStore(url)

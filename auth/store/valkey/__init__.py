@@ -1,9 +1,9 @@
 """The store in Valkey (or Redis ≥ 7), for replicas: every step is one script on the server.
 
-`valkey://[user:password@]host:port/db`, `valkeys://` for TLS, `unix:///path`; `redis://` and
-`rediss://` likewise. One primary; not a Cluster, because one step touches a person's, a client's
-and a grant's keys, and no Sentinel URL, because the client has none: point the host name at the
-primary, sockets to a demoted one are dropped at its first READONLY.
+`valkey://[user:password@]host:port/db`, `valkeys://` for TLS; `redis://` and `rediss://` likewise.
+One primary; not a Cluster, because one step touches a person's, a client's and a grant's keys, and
+no Sentinel URL, because the client has none: point the host name at the primary, sockets to a
+demoted one are dropped at its first READONLY.
 
 The server must not evict (`maxmemory-policy noeviction`, checked) and should run with
 `appendonly yes`: `everysec` may lose a second of acknowledged steps in a crash, `always` none. A

@@ -14,10 +14,10 @@ from valkey.exceptions import TimeoutError as ValkeyTimeoutError
 
 from auth.store import StoreUnavailable
 from auth.store.valkey.scripts import Script, load_scripts
+from valkey_urls import tls_options
 
 MAX_CONNECTIONS = 64
 PAGE = 500
-TLS_SCHEMES = ("valkeys://", "rediss://")
 
 logger = logging.getLogger("latchgate")
 
@@ -30,15 +30,13 @@ class Connection:
     """
 
     def __init__(self, url: str, prefix: str, timeout: float) -> None:
-        # The client verifies certificates by default, but not that they name the host.
-        secure = {"ssl_check_hostname": True} if url.startswith(TLS_SCHEMES) else {}
         self._pool = _Pool.from_url(
             url,
             decode_responses=True,
             # Answers are waited for under one deadline below; a second one here costs a task each.
             socket_timeout=None,
             socket_connect_timeout=timeout,
-            **secure,
+            **tls_options(url),
         )
         self._client = Valkey.from_pool(self._pool)
         self._slots = asyncio.Semaphore(MAX_CONNECTIONS)
