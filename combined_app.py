@@ -2,8 +2,8 @@
 
     uvicorn combined_app:app
 
-Every path that is served is in the one table below. The two halves meet in two places only: the
-function that verifies a token, and the records of people, both read straight from the store.
+Every path that is served is in the one table below. The halves meet in this file only: in the
+functions below, the key ring and the metrics.
 """
 
 import time
