@@ -66,8 +66,8 @@ class Origin:
 class Origins:
     """The origins that a request's Host may select; none configured means any loopback one.
 
-    Host only selects: nothing that is not configured can be claimed by sending it (DESIGN, threat:
-    poisoned metadata by a forged Host).
+    Host only selects: nothing that is not configured can be claimed by sending it
+    (docs/threat-model.md, 1).
     """
 
     def __init__(self, configured: tuple[str, ...]) -> None:

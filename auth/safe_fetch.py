@@ -48,7 +48,7 @@ class DocumentError(Exception):
     """A document of a client that we cannot go by.
 
     `reason` may be shown to anybody; `detail` is for the log alone, since who could read it
-    could use us to look around in our network (THREATS 60).
+    could use us to look around in our network (docs/threat-model.md, 60).
     """
 
     def __init__(self, reason: str, detail: str = "") -> None:

@@ -36,7 +36,7 @@ from telemetry.metrics import Metrics
 from valkey_urls import is_valkey
 
 PATHS = (MCP_PATH, f"{MCP_PATH}/")
-"""Both spellings are served: a redirect between them costs clients their token (SPEC: T4)."""
+"""Both spellings are served: a redirect between them costs clients their token."""
 
 _ANSWERED_AT_ONCE = (
     "ping",

@@ -1,4 +1,4 @@
-"""Cross-origin requests (Fetch §3.3; SPEC: T6)."""
+"""Cross-origin requests (Fetch §3.3)."""
 
 import httpx2
 import pytest

@@ -1,4 +1,4 @@
-"""Which hosts the Host guard lets through (RFC 9110 §15.5.20; THREATS: DNS rebinding)."""
+"""Which hosts the Host guard lets through (RFC 9110 §15.5.20; docs/threat-model.md, 1)."""
 
 from typing import Any
 

@@ -9,13 +9,13 @@ import pytest
 ROOT = Path(__file__).parents[2]
 NAMED = re.compile(r"`([\w/]+\.py)::(\w+)`")
 ROW = re.compile(r"^\| (?P<numbers>[\d,– ]+) \|(?P<rest>.*)\|$", re.MULTILINE)
-CATALOGUE = """
+NUMBERS = """
 1-9 11-13 15-23 25-30 32-36 38-41 43-46 48-57 59-74 76-79 81-82 84-91 93-103 105-112
 114-122 124-130 132-135 137-138 140-149 151-160 162-170 172-174 176-182 184-192 194-200
 202-206 208-215 217-220 222-227 229-239 241-250 252 254-265 267-272 274-276 278-283 285
 287
 """
-"""The numbers of the catalogue's cases; a line of the model may name several, or a range."""
+"""The numbers that the model has to have; a line of it may name several, or a range."""
 MODEL = (ROOT / "docs" / "threat-model.md").read_text()
 
 
@@ -54,4 +54,4 @@ def test_every_threat_has_a_test_or_says_whose_it_is() -> None:
     rows = list(ROW.finditer(defended))
     assert [row["numbers"] for row in rows if not NAMED.search(row["rest"])] == []
     named = numbers(" ".join(row["numbers"] for row in (*rows, *ROW.finditer(others))))
-    assert numbers(CATALOGUE) - named == set()
+    assert numbers(NUMBERS) - named == set()
