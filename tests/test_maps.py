@@ -1,6 +1,7 @@
 """What the maps of the packages name is there."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
@@ -9,6 +10,8 @@ import pytest
 import auth
 import demo
 import resource_server
+
+ROOT = Path(__file__).parents[1]
 
 _NAMED = re.compile(r"[\w/]+(?:\.py|/)(?=[\s,])")
 
@@ -22,9 +25,18 @@ def test_every_file_that_a_map_names_exists(package: ModuleType) -> None:
     assert [name for name in named if not (Path(folder) / name).exists()] == []
 
 
-def test_every_endpoint_and_grant_is_on_the_map() -> None:
-    folder = Path(auth.__path__[0])
-    assert auth.__doc__
-    assert "grants/ " in auth.__doc__
-    for endpoint in (folder / "endpoints").glob("[!_]*.py"):
-        assert f"endpoints/{endpoint.name} " in auth.__doc__
+@pytest.mark.parametrize(
+    ("root", "folders", "document"),
+    [
+        (Path(auth.__path__[0]), ("", "endpoints"), auth.__doc__),
+        (Path(resource_server.__path__[0]), ("",), resource_server.__doc__),
+        (Path(demo.__path__[0]), ("",), demo.__doc__),
+        (ROOT, ("",), (ROOT / "docs" / "how-it-works.md").read_text()),
+    ],
+    ids=["auth", "resource_server", "demo", "all"],
+)
+def test_every_file_is_on_the_map(root: Path, folders: Sequence[str], document: str) -> None:
+    files = [file for folder in folders for file in (root / folder).glob("[!_]*.py")]
+    names = {file.relative_to(root).as_posix() for file in files}
+    assert len(names) > 5
+    assert names - set(_NAMED.findall(document)) == set()
