@@ -85,7 +85,13 @@ async def test_the_log_names_the_value_and_the_setting_once(
 
 
 async def test_what_is_no_http_passes() -> None:
+    reached = []
+
+    async def reach(scope: Scope, _receive: Receive, _send: Send) -> None:
+        reached.append(scope["type"])
+
     async def unused(*_: Any) -> Any:
         raise AssertionError("nobody may call this")
 
-    await HostGuard(app, Origins(()))({"type": "lifespan"}, unused, unused)
+    await HostGuard(reach, Origins(()))({"type": "lifespan"}, unused, unused)
+    assert reached == ["lifespan"]
