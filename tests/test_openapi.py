@@ -42,7 +42,8 @@ async def test_it_says_what_the_endpoints_read(world: World) -> None:
         return schema
 
     asked = {parameter["name"] for parameter in paths["/oauth/authorize"]["get"]["parameters"]}
-    assert asked == {*authorization_requests._KEPT, "resource"}  # noqa: SLF001 - one list of two
+    kept = {*authorization_requests._KEPT, "resource"}  # noqa: SLF001 - one list of two
+    assert asked == {*kept, "response_mode"}
     assert reads("/oauth/authorize")["properties"].keys() == asked
     assert reads("/oauth/register")["properties"].keys() == ClientMetadata.model_fields.keys()
     grants = [
@@ -62,6 +63,7 @@ async def test_it_says_which_errors_the_token_endpoint_gives(world: World) -> No
 
 def test_every_reference_leads_somewhere() -> None:
     document = openapi.describe(routes(create_server(new_settings())))
+    assert "#/components/responses/Page" in references(document)
     for reference in references(document):
         found = document
         for step in reference.removeprefix("#/").split("/"):

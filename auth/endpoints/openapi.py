@@ -1,4 +1,4 @@
-"""An OpenAPI 3.1 description of every path, generated from what the endpoints read and raise."""
+"""An OpenAPI 3.1 description of every path: what is read from the models, the rest by hand."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -55,6 +55,7 @@ class AuthorizationParameters(Parameters):
     """OAuth 2.1 §4.1.1, RFC 7636 §4.3, RFC 8707 §2."""
 
     response_type: Literal["code"]
+    response_mode: Literal["query"] | None = None
     client_id: str
     redirect_uri: str | None = None
     scope: str | None = None
