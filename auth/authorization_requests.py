@@ -117,7 +117,10 @@ def _kept_parameters(form: Form) -> dict[str, str]:
 async def find_redirection(
     server: AuthorizationServer, request: Request, form: Form
 ) -> RedirectionEndpoint:
-    """Who asks and where the answer may go (OAuth 2.1 §4.1.2.1). Raises PageError."""
+    """Who asks and where the answer may go (OAuth 2.1 §4.1.2.1).
+
+    Raises PageError, and TooManyRequests if who asks names one unknown document after another.
+    """
     if form.repeated & {"client_id", "redirect_uri"}:
         raise PageError("repeated_parameter")
     client_id = form.get("client_id")

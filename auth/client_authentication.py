@@ -39,8 +39,10 @@ class Credentials:
 
 
 async def authenticate_client(server: AuthorizationServer, request: Request, form: Form) -> Client:
-    """The client that sent this request. Raises InvalidClient, InvalidRequest (two methods).
+    """The client that sent this request.
 
+    Raises InvalidClient, InvalidRequest (two methods), UnauthorizedClient (a method that is not
+    known here), TemporarilyUnavailable (its document cannot be fetched) and TooManyRequests.
     Wrong secrets are limited for each client and address (OAuth 2.1 §2.4.1): who guesses cannot
     shut out the client itself.
     """

@@ -1,6 +1,5 @@
-"""The wire: forms and JSON come in here, every error goes out here."""
+"""The wire: forms and JSON come in here."""
 
-import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -25,8 +24,6 @@ FORM_TYPE = "application/x-www-form-urlencoded"
 NO_STORE = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 _Model = TypeVar("_Model", bound="Parameters")
-
-logger = logging.getLogger("latchgate")
 
 
 class Parameters(BaseModel):

@@ -1,7 +1,6 @@
 """The people who can sign in: their passwords and the first account."""
 
 import hmac
-import logging
 import os
 import secrets
 from base64 import b64encode
@@ -25,8 +24,6 @@ MAX_USERNAME = 256
 RETRY_AFTER = 5
 
 T = TypeVar("T")
-
-logger = logging.getLogger("latchgate")
 
 
 class Passwords:
