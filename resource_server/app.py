@@ -27,6 +27,7 @@ from resource_server.loading import load_mcp_server
 from resource_server.metadata import METADATA_PATHS, Description, metadata
 from resource_server.people import ClaimedPeople
 from resource_server.protected_resource import PATHS, ProtectedResource, is_stateless
+from resource_server.refusals import Refusals
 from resource_server.stream_limits import StreamLimits
 from resource_server.verifiers import IntrospectionVerifier, JwtVerifier, VerifierUnavailable
 from settings import Settings
@@ -80,6 +81,7 @@ def create_app(
         is_stateless=is_stateless(settings),
         is_hiding=settings.mcp_lists == "usable",
         clock=clock,
+        refusals=Refusals(clock),
         streams=StreamLimits(settings.streams_per_person, settings.streams),
     )
     description = Description(origins, settings.required_scopes, settings.name, (issuer,))

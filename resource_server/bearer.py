@@ -1,7 +1,6 @@
 """The bearer token of a request: take it, verify it, hand it on (OAuth 2.1 §5, RFC 6750)."""
 
 import logging
-import time
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 
@@ -40,9 +39,9 @@ class RequireBearerToken:
         origins: Origins,
         required_scopes: Sequence[str],
         *,
-        note_use: Callable[[AccessToken], None] | None = None,
-        metrics: Metrics | None = None,
-        refusals: Refusals | None = None,
+        note_use: Callable[[AccessToken], None],
+        metrics: Metrics,
+        refusals: Refusals,
     ) -> None:
         self._app = app
         self._verify = verify
@@ -50,8 +49,8 @@ class RequireBearerToken:
         self._required = tuple(required_scopes)
         self._required_set = frozenset(required_scopes)
         self._note_use = note_use
-        self._note_refusal = (metrics or Metrics()).note_refusal
-        self._refused = (refusals or Refusals(time.time)).note
+        self._note_refusal = metrics.note_refusal
+        self._refused = refusals.note
         self._challenges = lru_cache(maxsize=256)(self._build_challenges)
 
     def _build_challenges(self, origin: Origin) -> Challenges:
@@ -77,8 +76,7 @@ class RequireBearerToken:
         if isinstance(token, Refusal):
             await token(scope, receive, send)
             return
-        if self._note_use is not None:
-            self._note_use(token)
+        self._note_use(token)
         scope[ORIGIN] = origin
         user = scope["user"] = AuthenticatedUser(token)
         scope["auth"] = AuthCredentials(token.scopes)

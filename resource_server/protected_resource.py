@@ -5,7 +5,6 @@ scopes of what it calls (here, before the MCP server sees it), the MCP server (r
 """
 
 import contextlib
-import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import Any, cast
 
@@ -66,14 +65,14 @@ class ProtectedResource:
         origins: Origins,
         required_scopes: Sequence[str],
         *,
+        note_use: Callable[[AccessToken], None],
+        metrics: Metrics,
+        clock: Callable[[], float],
+        refusals: Refusals,
+        streams: StreamLimits,
         browser_origins: Sequence[str] = (),
         is_stateless: bool = False,
         is_hiding: bool = False,
-        note_use: Callable[[AccessToken], None] | None = None,
-        metrics: Metrics | None = None,
-        clock: Callable[[], float] = time.time,
-        refusals: Refusals | None = None,
-        streams: StreamLimits | None = None,
     ) -> None:
         self._required = tuple(required_scopes)
         self._registry = Registry(mcp)
@@ -88,10 +87,8 @@ class ProtectedResource:
         self._sessions = mcp.session_manager
         compare_headers_where_wanted(mcp)
         self._answered_at_once = _answered_at_once(mcp)
-        self._streams = streams or StreamLimits()
-        metrics = metrics or Metrics()
+        self._streams = streams
         self._note_refusal = metrics.note_refusal
-        refusals = refusals or Refusals(clock)
         self._refused = refusals.note
         self._responses = Responses(self._sessions.handle_request, verify, clock, metrics)
         bearer = RequireBearerToken(

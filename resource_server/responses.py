@@ -57,7 +57,7 @@ class Responses:
         app: ASGIApp,
         verify: VerifyToken,
         clock: Callable[[], float],
-        metrics: Metrics | None = None,
+        metrics: Metrics,
         sweep_interval: float = SWEEP_INTERVAL,
     ) -> None:
         self._app = app
@@ -66,7 +66,6 @@ class Responses:
         self._interval = sweep_interval
         self._open: set[_Response] = set()
         self._is_closing = False
-        metrics = metrics or Metrics()
         self._answers = metrics.mcp_answers
         metrics.readings.append(
             Reading(

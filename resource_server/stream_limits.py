@@ -8,15 +8,13 @@ from mcp.server.auth.provider import AccessToken
 
 from resource_server.challenges import Refusal, refusal
 
-PER_PERSON = 32
-IN_ALL = 1000
 RETRY_AFTER = 30
 
 
 class StreamLimits:
     """Counts for one process, since it is the sockets of a process that run out."""
 
-    def __init__(self, per_person: int = PER_PERSON, in_all: int = IN_ALL) -> None:
+    def __init__(self, per_person: int, in_all: int) -> None:
         self._per_person = per_person
         self._in_all = in_all
         self._open: Counter[str] = Counter()

@@ -21,8 +21,11 @@ from host_guard import HostGuard
 from origins import Origins
 from resource_server.people import Activity, Profile, ProfileUnchanged
 from resource_server.protected_resource import PATHS, ProtectedResource
+from resource_server.refusals import Refusals
 from resource_server.server import create_mcp_server
+from resource_server.stream_limits import StreamLimits
 from resource_server.verifiers import VerifierUnavailable
+from telemetry.metrics import Metrics
 from tests.asgi_stream import StreamingTransport
 from tests.clock import Clock
 
@@ -219,8 +222,15 @@ async def serving(
     tokens.add(GOOD)
     tokens.add(WRITING, scopes=["user", "user:write"])
     chosen = origins or Origins(())
+    given: dict[str, Any] = {
+        "note_use": lambda _token: None,
+        "metrics": Metrics(),
+        "clock": clock,
+        "refusals": Refusals(clock),
+        "streams": StreamLimits(32, 1000),
+    }
     resource = ProtectedResource(
-        mcp or create_mcp_server(Records()), tokens, chosen, ("user",), clock=clock, **options
+        mcp or create_mcp_server(Records()), tokens, chosen, ("user",), **(given | options)
     )
     app = CrossOrigin(HostGuard(Starlette(routes=[*resource.routes]), chosen), PATHS)
     async with (

@@ -11,6 +11,8 @@ import pytest
 from origins import Origin, Origins
 from resource_server.bearer import RequireBearerToken
 from resource_server.challenges import challenge
+from resource_server.refusals import Refusals
+from telemetry.metrics import Metrics
 from tests.clock import Clock
 from tests.resource_server_kit import (
     EXPIRES_IN,
@@ -267,11 +269,19 @@ async def test_a_tool_sees_who_calls_in_both_eras(gate: Gate) -> None:
     assert seen["structuredContent"]["username"] == "bob"
 
 
-async def test_alone_it_refuses_a_host_that_is_not_ours() -> None:
+async def test_alone_it_refuses_a_host_that_is_not_ours(clock: Clock) -> None:
     async def nobody(*_: Any) -> Any:
         raise AssertionError("nobody may ask")
 
-    guarded = RequireBearerToken(nobody, nobody, Origins(()), ("user",))
+    guarded = RequireBearerToken(
+        nobody,
+        nobody,
+        Origins(()),
+        ("user",),
+        note_use=lambda _token: None,
+        metrics=Metrics(),
+        refusals=Refusals(clock),
+    )
     async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=guarded)) as http:
         assert (await http.get("http://evil.example/mcp")).status_code == 421
 

@@ -91,7 +91,7 @@ async def verified(username: str, password: str) -> bool:
     await store.open()
     account = await store.find_account_by_username(username)
     await store.close()
-    return await Passwords(8, 1).verify(account, password)
+    return await Passwords(8, 1, 50).verify(account, password)
 
 
 def test_a_password_is_read_from_a_pipe_or_drawn(run: Run) -> None:

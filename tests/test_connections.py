@@ -95,7 +95,7 @@ async def test_somebody_elses_grant_does_not_exist_for_me(world: World, action: 
     tokens = await connect(world, "Admin's")
     admin = (await world.store.list_accounts())[0]
     [grant] = await world.store.find_grants(admin.subject, world.clock())
-    hashed = await Passwords(8, 1).hash("a password of bob")
+    hashed = await Passwords(8, 1, 50).hash("a password of bob")
     await world.store.add_account(new_account("bob", hashed, world.clock()))
     browser = world.browser()
     await browser.sign_in("bob", "a password of bob")

@@ -11,11 +11,10 @@ from origins import Origins
 from tests.resource_server_kit import asgi_scope
 
 
-async def app(scope: Scope, _receive: Receive, send: Send) -> None:
+async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
     """Answers whatever it is asked."""
-    if scope["type"] == "http":
-        await send({"type": "http.response.start", "status": 200, "headers": []})
-        await send({"type": "http.response.body"})
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body"})
 
 
 def new_client(*configured: str) -> httpx2.AsyncClient:

@@ -93,7 +93,7 @@ class Meanwhile(MemoryStore):
 
 async def set_password(store: Store, account: Account) -> None:
     """The operator gives the person another password."""
-    hashed = await Passwords(8, 1).hash(NEW_PASSWORD)
+    hashed = await Passwords(8, 1, 50).hash(NEW_PASSWORD)
     assert await store.change_password(account.subject, hashed, account.created_at)
 
 

@@ -12,6 +12,7 @@ from mcp.server.mcpserver import MCPServer
 from starlette.types import Message, Receive, Scope, Send
 
 from resource_server.responses import Responses
+from telemetry.metrics import Metrics
 from tests.asgi_stream import Exchange, body
 from tests.clock import Clock
 from tests.resource_server_kit import (
@@ -260,7 +261,7 @@ async def test_the_sweep_comes_by_itself_and_again_after_trouble(
 
     tokens = Tokens(clock)
     token = tokens.add()
-    responses = Responses(stream, tokens, clock, sweep_interval=0.01)
+    responses = Responses(stream, tokens, clock, Metrics(), sweep_interval=0.01)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await responses.give(scope, receive, send, token, is_json=False)
@@ -298,7 +299,7 @@ async def test_more_of_a_request_is_no_sign_of_a_client_that_went_away(clock: Cl
         return next(received)
 
     tokens = Tokens(clock)
-    responses = Responses(never, tokens, clock)
+    responses = Responses(never, tokens, clock, Metrics())
     request = responses.give(asgi_scope(), receive, sent.put, tokens.add(), is_json=True)
     task = asyncio.create_task(request)
     await slow.wait()
@@ -324,7 +325,7 @@ async def test_a_server_that_reports_a_lost_client_as_an_error_is_understood(clo
         return {"type": "http.disconnect"}
 
     tokens = Tokens(clock)
-    responses = Responses(never, tokens, clock)
+    responses = Responses(never, tokens, clock, Metrics())
     request = responses.give(asgi_scope(), receive, send, tokens.add(), is_json=True)
     task = asyncio.create_task(request)
     await called.wait()

@@ -32,7 +32,7 @@ class Passwords:
     `queue`: how many may wait for their turn; Overloaded is raised for further ones.
     """
 
-    def __init__(self, memory_kib: int, iterations: int, queue: int = 50) -> None:
+    def __init__(self, memory_kib: int, iterations: int, queue: int) -> None:
         self._hasher = PasswordHasher(
             time_cost=iterations, memory_cost=memory_kib, parallelism=1, salt_len=16, hash_len=32
         )

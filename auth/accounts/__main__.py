@@ -93,7 +93,9 @@ async def _find(store: Store, given: Namespace) -> Account:
 
 
 def _passwords(settings: Settings) -> Passwords:
-    return Passwords(settings.password_memory_kib, settings.password_iterations)
+    return Passwords(
+        settings.password_memory_kib, settings.password_iterations, settings.password_queue
+    )
 
 
 def _password(given: Namespace) -> str:

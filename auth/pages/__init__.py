@@ -1,6 +1,5 @@
 """The pages people see: templates rendered in their language, under strict security headers."""
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -49,7 +48,7 @@ class Pages:
     def __init__(
         self,
         settings: Settings,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float],
         catalogues: Path = TEMPLATES / "locale",
     ) -> None:
         self._settings = settings

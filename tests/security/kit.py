@@ -49,7 +49,7 @@ async def assert_still_works(world: World) -> None:
 
 async def add_person(world: World, username: str, password: str) -> None:
     """Another person who can sign in."""
-    hashed = await Passwords(8, 1).hash(password)
+    hashed = await Passwords(8, 1, 50).hash(password)
     assert await world.store.add_account(new_account(username, hashed, world.clock()))
 
 

@@ -856,7 +856,7 @@ async def open_stream(app: Any) -> tuple[Exchange, int, dict[str, str]]:
 
 async def test_one_person_opens_so_many_streams_and_no_more(clock: Clock) -> None:
     """Without it one token holds every socket of the server."""
-    async with serving_resource(clock, streams=StreamLimits(per_person=3)) as gate:
+    async with serving_resource(clock, streams=StreamLimits(per_person=3, in_all=1000)) as gate:
         streams = [await open_stream(gate.app) for _ in range(4)]
         assert [status for _, status, _ in streams] == [200, 200, 200, 429]
         assert int(streams[-1][2]["retry-after"]) > 0

@@ -40,7 +40,7 @@ async def test_nobody_is_checked_at_the_cost_of_somebody(
 
     monkeypatch.setattr(Passwords, "_verify", noting)
     async with serving(clock) as world:
-        hashed = await Passwords(16, 3).hash("a good password")
+        hashed = await Passwords(16, 3, 50).hash("a good password")
         await world.store.add_account(new_account("bob", hashed, clock()))
     async with serving(clock, store=world.store) as world:
         for number in range(40):
