@@ -19,6 +19,7 @@ from typing import TextIO
 
 import httpx2
 
+from demo import INTERRUPTED
 from demo.checks.browsers import check_preflights, check_readable
 from demo.checks.deployment import Deployment, find_endpoint, first_look
 from demo.checks.endpoint import (
@@ -32,7 +33,13 @@ from demo.checks.finding import Finding, Question, Verdict
 from demo.checks.reach import check_clock, check_reach
 from demo.checks.registration import check_registrations
 from demo.checks.resource import check_head, check_places, check_resource
-from demo.checks.server import check_metadata, check_other_places, check_strangers
+from demo.checks.server import (
+    check_metadata,
+    check_other_places,
+    check_registering_badly,
+    check_unknown_client,
+    check_unknown_client_on_pages,
+)
 from demo.conversation import new_http_client
 from demo.narration import StepFailed, abridge, printable, wants_color
 
@@ -45,13 +52,21 @@ CHECKS: tuple[tuple[str, tuple[Check, ...]], ...] = (
         (check_refusal, check_slash, check_other_loopback_name, check_challenge, check_bad_token),
     ),
     ("The resource's metadata", (check_places, check_head, check_resource)),
-    ("The authorization server", (check_metadata, check_other_places, check_strangers)),
+    (
+        "The authorization server",
+        (
+            check_metadata,
+            check_other_places,
+            check_unknown_client,
+            check_unknown_client_on_pages,
+            check_registering_badly,
+        ),
+    ),
     ("Clients in a browser", (check_preflights, check_readable)),
 )
 REGISTRATIONS: tuple[str, tuple[Check, ...]] = ("Registrations", (check_registrations,))
 
 TIMEOUT = 10.0
-INTERRUPTED = 130
 BROKEN_PIPE = 141
 
 _MARKS = {Verdict.OK: "✓", Verdict.WARNING: "!", Verdict.FAILURE: "✗"}

@@ -1,6 +1,6 @@
 """The authorization server: its metadata, and what its endpoints say to a stranger."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from urllib.parse import urlencode, urlsplit
 
 import httpx2
@@ -27,7 +27,6 @@ from demo.discovery import (
 from origins import is_loopback_host
 
 NOBODY = "latchgate-doctor-is-nobody"
-_ENDPOINTS = ("authorization_endpoint", "token_endpoint", "registration_endpoint")
 
 
 async def check_metadata(deployment: Deployment) -> AsyncIterator[Finding]:
@@ -110,7 +109,7 @@ async def check_other_places(deployment: Deployment) -> AsyncIterator[Finding]:
             )
 
 
-async def check_strangers(deployment: Deployment) -> AsyncIterator[Finding]:
+async def check_unknown_client(deployment: Deployment) -> AsyncIterator[Finding]:
     """A client that was forgotten learns it in the one way that makes it register again."""
     if url := deployment.endpoint("token_endpoint"):
         form = {"grant_type": "refresh_token", "refresh_token": NOBODY, "client_id": NOBODY}
@@ -128,6 +127,10 @@ async def check_strangers(deployment: Deployment) -> AsyncIterator[Finding]:
                 "register anew on nothing else",
             ),
         )
+
+
+async def check_unknown_client_on_pages(deployment: Deployment) -> AsyncIterator[Finding]:
+    """A client that was forgotten does not have people sent to wherever it says."""
     if url := deployment.endpoint("authorization_endpoint"):
         query = {
             "response_type": "code",
@@ -157,6 +160,10 @@ async def check_strangers(deployment: Deployment) -> AsyncIterator[Finding]:
                 ),
                 mild=True,
             )
+
+
+async def check_registering_badly(deployment: Deployment) -> AsyncIterator[Finding]:
+    """A client whose registration is refused is told why, in a way that it can read."""
     if url := deployment.endpoint("registration_endpoint"):
         response = await deployment.ask("POST", url, json={"redirect_uris": []})
         error = (json_object(response) or {}).get("error")
@@ -172,38 +179,36 @@ async def check_strangers(deployment: Deployment) -> AsyncIterator[Finding]:
         )
 
 
-def _judge_endpoints(deployment: Deployment, document: Document) -> list[Finding]:
-    findings = []
-    for name in _ENDPOINTS:
-        url = document.get(name)
-        if name == "registration_endpoint":
-            can_do_without = document.get("client_id_metadata_document_supported") is True
-            findings.append(
-                Question("clients can introduce themselves").judge(
-                    holds=isinstance(url, str) or can_do_without,
-                    seen=" and ".join(
-                        ["dynamic registration"] * isinstance(url, str)
-                        + ["metadata documents"] * can_do_without
-                    )
-                    or "neither registration_endpoint nor client ID metadata documents",
-                    remedy="offer registration_endpoint (RFC 7591) or "
-                    "client_id_metadata_document_supported: otherwise every client has to be "
-                    "entered by hand",
-                )
-            )
-            if url is None:
-                continue
-        parts = urlsplit(str(url))
-        is_local = deployment.is_loopback and is_loopback_host(parts.netloc)
-        findings.append(
-            Question(f"{name} is safe to use").judge(
-                holds=isinstance(url, str) and (parts.scheme == "https" or is_local),
-                seen=str(url),
-                remedy="give it as a whole https URL, built from the public URL and not from what "
-                "the proxy passes on",
-            )
+def _judge_endpoints(deployment: Deployment, document: Document) -> Iterator[Finding]:
+    yield from (
+        _judge_endpoint(deployment, name, document.get(name))
+        for name in ("authorization_endpoint", "token_endpoint")
+    )
+    url = document.get("registration_endpoint")
+    can_do_without = document.get("client_id_metadata_document_supported") is True
+    yield Question("clients can introduce themselves").judge(
+        holds=isinstance(url, str) or can_do_without,
+        seen=" and ".join(
+            ["dynamic registration"] * isinstance(url, str)
+            + ["metadata documents"] * can_do_without
         )
-    return findings
+        or "neither registration_endpoint nor client ID metadata documents",
+        remedy="offer registration_endpoint (RFC 7591) or client_id_metadata_document_supported: "
+        "otherwise every client has to be entered by hand",
+    )
+    if url is not None:
+        yield _judge_endpoint(deployment, "registration_endpoint", url)
+
+
+def _judge_endpoint(deployment: Deployment, name: str, url: object) -> Finding:
+    parts = urlsplit(str(url))
+    is_local = deployment.is_loopback and is_loopback_host(parts.netloc)
+    return Question(f"{name} is safe to use").judge(
+        holds=isinstance(url, str) and (parts.scheme == "https" or is_local),
+        seen=str(url),
+        remedy="give it as a whole https URL, built from the public URL and not from what the "
+        "proxy passes on",
+    )
 
 
 def _judge_abilities(document: Document) -> list[Finding]:
