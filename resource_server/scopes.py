@@ -6,7 +6,6 @@ def save(path: str, text: str) -> str: ...
 """
 
 import inspect
-import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
@@ -18,12 +17,12 @@ from mcp_types import INVALID_REQUEST
 
 from resource_server.calls import NAMES, NAMES_WITHIN, Call, calls_of
 from resource_server.registry import Registered, Registry, function_of, label_of
+from settings.values import SCOPE_TOKEN
 
 SCOPES_META = "latchgate/scopes"
 """The `_meta` key under which lists name the scopes that each entry needs."""
 
 _ATTRIBUTE = "__latchgate_scopes__"
-_SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
 _LISTS = {
     "tools/list": ("tools", "name", "tools/call"),
     "prompts/list": ("prompts", "name", "prompts/get"),
@@ -42,7 +41,7 @@ def union(*groups: Iterable[str]) -> tuple[str, ...]:
 
 def requires(*scopes: str) -> Callable[[_Function], _Function]:
     """Say which scopes a function needs; stands above or below the decorator that registers it."""
-    wrong = [scope for scope in scopes if not _SCOPE.fullmatch(scope)]
+    wrong = [scope for scope in scopes if not SCOPE_TOKEN.fullmatch(scope)]
     if wrong or not scopes:
         raise ValueError(f"requires() takes scopes such as 'files:write', not {wrong or 'nothing'}")
 

@@ -5,7 +5,6 @@ Web Tokens (RFC 9068), both of which find their endpoints by discovery.
 """
 
 import logging
-import re
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any
@@ -23,6 +22,7 @@ from resource_server.discovery import (
     fetch_metadata,
     is_safe_url,
 )
+from settings.values import SCOPE_TOKEN
 
 MAX_TOKEN = 8192
 MAX_SKEW = 60
@@ -43,7 +43,6 @@ VerifyToken = Callable[[str], Awaitable[AccessToken | None]]
 `claims["iss"]` who issued it.
 """
 
-_SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
 _OTHER_KINDS = frozenset({"refresh", "offline", "id"})
 _OTHER_PREFIXES = ("mcp_ac_", "mcp_rt_", "mcp_cs_")
 """Codes, refresh tokens and secrets of Latchgate: whoever sends one here has mixed them up."""
@@ -125,7 +124,7 @@ def _scopes(claims: Mapping[str, Any]) -> list[str]:
     values = scope.split() if isinstance(scope, str) else scope
     if not isinstance(values, list):
         return []
-    return [value for value in values if isinstance(value, str) and _SCOPE.fullmatch(value)]
+    return [value for value in values if isinstance(value, str) and SCOPE_TOKEN.fullmatch(value)]
 
 
 class IntrospectionVerifier:

@@ -12,6 +12,8 @@ from pydantic_settings import NoDecode
 
 from origins import canonical_origin, canonical_resource, issuer_identifier
 
+SCOPE_TOKEN = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
+"""One scope (RFC 6749 §3.3)."""
 PICTURE_TYPES = {".svg": "image/svg+xml", ".png": "image/png", ".webp": "image/webp"}
 
 _MIN_KEY_LENGTH = 32
@@ -19,7 +21,6 @@ _MIN_KEY_CHARACTERS = 8
 _MIN_SECRET_LENGTH = 16
 _MIN_PASSWORD_LENGTH = 8
 _MODULE_AND_NAME = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*:[^\W\d]\w*")
-_SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
 _WEB_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[a-z0-9._\[\]:-]+")
 _EXAMPLE_KEY = re.compile(
     r"change.?(?:me|it|this)|example|insert|placeholder|replace|your.?(?:secret|key)"
@@ -56,7 +57,7 @@ def _web_origin(value: str) -> str:
 
 
 def _scope(value: str) -> str:
-    if not _SCOPE.fullmatch(value):
+    if not SCOPE_TOKEN.fullmatch(value):
         raise ValueError(f"{value!r} is no scope: it needs ASCII without quote and backslash")
     return value
 
