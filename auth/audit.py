@@ -15,6 +15,7 @@ from auth.client_address import client_address
 from auth.models import Client, Event, Grant
 from auth.server import AuthorizationServer
 from telemetry.correlation import correlation_id
+from telemetry.logs import AUDIT
 
 Kind = Literal[
     "sign_in_succeeded",
@@ -80,7 +81,7 @@ _SIGN_INS: Mapping[Kind, str] = {
 _MAX_TEXT = 256
 _MEMBERS = tuple(field.name for field in fields(Event))
 
-logger = logging.getLogger("latchgate.audit")
+logger = logging.getLogger(AUDIT)
 
 
 async def record(

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from hashlib import sha256
 from math import ceil, nan
 from typing import Any, Protocol
 
@@ -10,6 +9,7 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from jwt.types import Options
 
+from auth.credentials import digest
 from auth.errors import InvalidClient, TemporarilyUnavailable
 from auth.models import Client, Digest
 from auth.safe_fetch import DocumentInvalid, DocumentUnreachable
@@ -93,8 +93,7 @@ async def verify_client_assertion(
         audiences.append(token_endpoint)
     _check_claims(claims, client.client_id, audiences, now)
     once = f"client assertion\0{client.client_id}\0{claims['jti']}"
-    spent = sha256(once.encode("utf-8", "surrogatepass")).digest()
-    if not await store.spend(spent, ceil(claims["exp"]) + CLOCK_SKEW, now):
+    if not await store.spend(digest(once), ceil(claims["exp"]) + CLOCK_SKEW, now):
         raise InvalidClient("the client assertion was used before: make a new jti for each request")
 
 

@@ -12,6 +12,7 @@ from operator import attrgetter
 
 from auth.credentials import digest as digest_of
 from auth.models import (
+    CLIENT_SUBJECT,
     AccessToken,
     Ban,
     Code,
@@ -84,7 +85,7 @@ class MemoryStore(People):
     async def add_grant(
         self, grant: Grant, issued: Code | AccessToken, session: Digest | None = None
     ) -> bool:
-        is_welcome = grant.subject.startswith("client:") or self._admits(grant.subject)
+        is_welcome = grant.subject.startswith(CLIENT_SUBJECT) or self._admits(grant.subject)
         if not is_welcome or digest_of(grant.client_id) in self._bans:
             return False
         if session is not None:

@@ -17,7 +17,17 @@ from dataclasses import asdict
 from operator import attrgetter
 
 from auth.credentials import digest as digest_of
-from auth.models import AccessToken, Ban, Code, Consumption, Digest, Grant, Rotation, Use
+from auth.models import (
+    CLIENT_SUBJECT,
+    AccessToken,
+    Ban,
+    Code,
+    Consumption,
+    Digest,
+    Grant,
+    Rotation,
+    Use,
+)
 from auth.store import UNUSED_GRANTS_EACH
 from auth.store.valkey.connection import PAGE, Connection
 from auth.store.valkey.people import People
@@ -74,7 +84,7 @@ class ValkeyStore(People):
             grant_id=grant.grant_id,
             subject=grant.subject,
             session=session and session.hex(),
-            is_client=grant.subject.startswith("client:"),
+            is_client=grant.subject.startswith(CLIENT_SUBJECT),
             client=digest_of(grant.client_id).hex(),
             grant=flat(grant),
             now=grant.created_at,

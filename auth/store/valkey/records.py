@@ -2,18 +2,15 @@
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, Field, fields
 from functools import cache
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
-
-if TYPE_CHECKING:
-    from dataclasses import Field
+from typing import Any, ClassVar, Protocol, TypeVar
 
 
 class Record(Protocol):
     """Any of the dataclasses of `auth.models`."""
 
-    __dataclass_fields__: ClassVar[dict[str, "Field[Any]"]]
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
 
 
 R = TypeVar("R", bound=Record)
