@@ -57,4 +57,5 @@ def _choices(field: FieldInfo) -> str:
     return " One of " + ", ".join(f"`{choice}`" for choice in get_args(field.annotation)) + "."
 
 
-sys.stdout.write(document())
+if __name__ == "__main__":
+    sys.stdout.write(document())
