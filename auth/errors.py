@@ -26,7 +26,7 @@ class OAuthError(Exception):
     """An error answer in JSON. The description says what to do and never repeats input."""
 
     error: ClassVar[str]
-    status: ClassVar[int] = 400
+    status: int = 400
 
     def __init__(self, description: str) -> None:
         super().__init__(description)
@@ -38,7 +38,7 @@ class InvalidRequest(OAuthError):
 
     def __init__(self, description: str, status: int = 400) -> None:
         super().__init__(description)
-        self.status = status  # type: ignore[misc]
+        self.status = status
 
 
 class InvalidClient(OAuthError):

@@ -96,7 +96,7 @@ def exception_handlers(server: AuthorizationServer) -> dict[Any, Any]:
         response.headers.update(error.headers or {})
         return response
 
-    async def client_disconnect(request: Request, error: ClientDisconnect) -> Response:  # noqa: ARG001
+    async def client_disconnect(_request: Request, _error: ClientDisconnect) -> Response:
         # Nobody is there to be told, and nothing of ours went wrong.
         return Response(status_code=400, headers=NO_STORE)
 

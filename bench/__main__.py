@@ -22,7 +22,7 @@ def main() -> int:
         command = [sys.executable, "-m", f"bench.{script}"]
         command += ["--short"] if options.short else []
         command += ["--json", str(options.results / f"{script}.json")] if options.results else []
-        failed += subprocess.run(command, check=False).returncode != 0  # noqa: S603
+        failed += subprocess.run(command, check=False).returncode != 0  # noqa: S603 - our own modules
     return failed
 
 

@@ -29,7 +29,7 @@ WARM_UP = 0.3
 
 async def line(subject: Subject, era: Era, operation: str) -> Callable[[], Awaitable[None]]:
     """A connection of its own, ready to ask the same again and again."""
-    assert subject.mcp_url is not None  # noqa: S101 - all here have one
+    assert subject.mcp_url is not None
     token = subject.tokens.access_token if subject.tokens else None
     http = Client()
     if subject.name == "bare ASGI":
@@ -39,7 +39,7 @@ async def line(subject: Subject, era: Era, operation: str) -> Callable[[], Await
 
     async def ask() -> None:
         answer = await http.send(url, request)
-        if answer.status != 200 or (contains not in answer.body and subject.tokens):  # noqa: PLR2004
+        if answer.status != 200 or (contains not in answer.body and subject.tokens):
             raise WrongAnswer(f"{subject.name}: {answer.status} {answer.body[:300]!r}")
 
     return ask

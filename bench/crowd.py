@@ -1,7 +1,6 @@
 """What the clients of `load.py` share, and how some of them misbehave."""
 
 import asyncio
-import random
 import secrets
 import time
 from collections import Counter
@@ -58,7 +57,8 @@ def address(number: int) -> dict[str, str]:
 async def send_garbage(world: World, http: Client) -> None:
     """Tokens that nobody was given."""
     headers, body = modern_parts("tools/call", OPERATIONS["tools/call"][0])
-    token = random.choice(("mcp_at_", "")) + secrets.token_urlsafe(random.choice((1, 32, 3000)))  # noqa: S311
+    prefix, length = secrets.choice(("mcp_at_", "")), secrets.choice((1, 32, 3000))
+    token = prefix + secrets.token_urlsafe(length)
     headers |= {"Authorization": f"Bearer {token}"}
     world.note("garbage token", await http.ask("POST", world.mcp_url, headers, body), 401)
     form = {"grant_type": "refresh_token", "refresh_token": token, "client_id": "nobody"}
@@ -84,7 +84,7 @@ async def register_much(world: World, http: Client) -> None:
     body = b'{"redirect_uris": ["%s"], "client_name": "flood"}' % REDIRECT_URI.encode()
     answer = await http.ask("POST", world.endpoints.registration, JSON, body)
     world.note("registration", answer, 201, 429)
-    if answer.status == 429:  # noqa: PLR2004
+    if answer.status == 429:
         await asyncio.sleep(0.05)
 
 
@@ -98,7 +98,7 @@ async def guess(world: World, http: Client) -> None:
     headers = {**FORM, "Cookie": cookies, "Accept": "text/html"}
     answer = await http.ask("POST", url, headers, urlencode(form).encode())
     world.note("guessed password", answer, 400, 429, 503)
-    if answer.status == 429:  # noqa: PLR2004
+    if answer.status == 429:
         await asyncio.sleep(0.1)
 
 

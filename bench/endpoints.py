@@ -41,7 +41,7 @@ Measure = Callable[[], Awaitable[Sample]]
 
 async def no_token(subject: Subject, seconds: float) -> Measure:
     """A call that brings no token: 401 and a challenge."""
-    assert subject.mcp_url is not None  # noqa: S101 - all here have one
+    assert subject.mcp_url is not None
     params, _ = OPERATIONS["tools/call"]
     call = modern(subject.mcp_url, "tools/call", params)
     status = 401 if subject.tokens else 200
@@ -51,8 +51,8 @@ async def no_token(subject: Subject, seconds: float) -> Measure:
 
 async def introspection(subject: Subject, seconds: float) -> Measure:
     """A resource server asks about a good token, and proves who it is (RFC 7662 §2.1)."""
-    assert subject.issuer is not None  # noqa: S101
-    assert subject.tokens is not None  # noqa: S101
+    assert subject.issuer is not None
+    assert subject.tokens is not None
     metadata = await Client().ask("GET", f"{subject.issuer}{metadata_path(subject)}")
     url = metadata.json()["introspection_endpoint"]
     pair = base64.b64encode(f"{INTROSPECTING_CLIENT}:{SECRET}".encode()).decode()
@@ -68,7 +68,7 @@ async def introspection(subject: Subject, seconds: float) -> Measure:
 
 async def refreshing(subject: Subject, seconds: float) -> Measure:
     """Each connection is a client of its own, which refreshes again and again."""
-    assert subject.issuer is not None  # noqa: S101
+    assert subject.issuer is not None
     endpoints = await discover(Client(), subject.issuer)
     acts = []
     for _ in range(CONNECTIONS):
@@ -90,7 +90,7 @@ def refresher(http: Client, endpoints: Endpoints, tokens: Tokens) -> Act:
 
 async def exchanging(subject: Subject, _seconds: float) -> Measure:
     """Codes that were given just now; getting them is not measured."""
-    assert subject.issuer is not None  # noqa: S101
+    assert subject.issuer is not None
     https = [Client() for _ in range(CONNECTIONS)]
     endpoints = await discover(https[0], subject.issuer)
     client = await register(https[0], endpoints, scope_of(subject.mcp_url))

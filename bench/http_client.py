@@ -90,7 +90,7 @@ class Connection(asyncio.Protocol):
         """Remember how to write."""
         self._transport = cast("asyncio.Transport", transport)
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - Protocol's
         """Tell whoever waits."""
         if self._waiting is not None and not self._waiting.done():
             self._waiting.set_exception(Disconnected())

@@ -109,7 +109,7 @@ async def discover(http: Client, issuer: str) -> Endpoints:
     """Read the authorization server's metadata, under whichever name it has it."""
     for name in ("oauth-authorization-server", "openid-configuration"):
         answer = await http.ask("GET", f"{issuer}/.well-known/{name}")
-        if answer.status == 200:  # noqa: PLR2004
+        if answer.status == 200:
             metadata = answer.json()
             return Endpoints(
                 metadata["registration_endpoint"],

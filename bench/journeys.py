@@ -37,7 +37,7 @@ Act = Callable[[], Awaitable[None]]
 
 async def to_a_token(subject: Subject) -> Act:
     """Register, sign in, allow, exchange."""
-    assert subject.issuer is not None  # noqa: S101 - all here have one
+    assert subject.issuer is not None
     http = Client()
     endpoints = await discover(http, subject.issuer)
 
@@ -52,7 +52,7 @@ async def to_a_call(subject: Subject) -> Act:
     http = Client()
 
     async def act() -> None:
-        assert subject.issuer is not None  # noqa: S101
+        assert subject.issuer is not None
         await travel(http, subject.issuer, subject.mcp_url, scope_of(subject.mcp_url))
 
     return act

@@ -150,11 +150,7 @@ def summary(world: World, memory: Sequence[float], least: int) -> dict[str, obje
     third = max(1, len(memory) // 6)
     middle = median(memory[len(memory) // 2 - third // 2 :][:third])
     end = median(memory[-third:])
-    errors = sum(
-        number
-        for (_, status), number in world.statuses.items()
-        if status == 500  # noqa: PLR2004
-    )
+    errors = sum(number for (_, status), number in world.statuses.items() if status == 500)
     results: dict[str, object] = {
         "journeys": world.journeys,
         "told to come later": world.gave_way,
@@ -215,7 +211,7 @@ async def register_each(endpoints: Endpoints, number: int, connections: int = 16
             body = b'{"redirect_uris": ["http://127.0.0.1:1/%s"], "client_name": "%s"}'
             asked = request("POST", endpoints.registration, JSON, body % (name, name))
             answer = await connection.ask(asked)
-            if answer.status != 201:  # noqa: PLR2004
+            if answer.status != 201:
                 raise WrongAnswer(f"registration: {answer.status} {answer.body!r}")
         connection.close()
 

@@ -91,7 +91,7 @@ async def wait_until_ready(
         except (OSError, Disconnected):
             await asyncio.sleep(PAUSE)
             continue
-        if answer.status < 500:  # noqa: PLR2004 - whatever it says, it answers
+        if answer.status < 500:  # whatever it says, it answers
             return time.perf_counter()
     log = (folder / f"{program.port}.log").read_text(errors="replace")
     raise NotStarted(f"{' '.join(program.command)} did not come up:\n{log[-2000:]}")

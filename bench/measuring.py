@@ -128,7 +128,7 @@ def print_table(title: str, heads: Sequence[str], rows: Sequence[Sequence[object
 
 def _cell(value: object) -> str:
     if isinstance(value, float):
-        return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.2f}"  # noqa: PLR2004
+        return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.2f}"
     return str(value)
 
 

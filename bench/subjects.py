@@ -158,10 +158,12 @@ async def _start(
         if program.environment.get("LATCHGATE_STORE_URL") == VALKEY_URL:
             valkey = stack.enter_context(ValkeyServer())
             own = {"LATCHGATE_STORE_URL": f"valkey://{valkey.host}:{valkey.port}/0"}
-            program = replace(program, environment={**program.environment, **own})  # noqa: PLW2901
+            here = replace(program, environment={**program.environment, **own})
+        else:
+            here = program
         began = time.perf_counter()
-        process = stack.enter_context(running(program, own_folder))
-        started_in += await wait_until_ready(program, process, own_folder) - began
+        process = stack.enter_context(running(here, own_folder))
+        started_in += await wait_until_ready(here, process, own_folder) - began
         processes.append(process)
     if name in _WITHOUT_TOKENS:
         return Subject(name, f"{programs[-1].url}/mcp", None, None, processes, started_in)

@@ -220,7 +220,7 @@ def _last_words(server: Server, what: str, log: Path) -> str:
     return "\n".join([f"{server.application}: {what}. Its log ends:", *lines])
 
 
-def _terminated(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001
+def _terminated(signum: int, _frame: FrameType | None) -> None:
     raise SystemExit(128 + signum)
 
 

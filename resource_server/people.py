@@ -72,7 +72,7 @@ class ClaimedPeople:
         """Nothing is counted here."""
         return Activity()
 
-    async def update_profile(self, subject: str, name: str | None, email: str | None) -> Profile:  # noqa: ARG002
+    async def update_profile(self, subject: str, name: str | None, email: str | None) -> Profile:  # noqa: ARG002 - the same
         """Never: the records are the authorization server's."""
         raise ProfileUnchanged("Profiles are kept by the authorization server: change yours there.")
 

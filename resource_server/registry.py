@@ -25,8 +25,8 @@ class Registry:
 
     def __init__(self, mcp: MCPServer[Any]) -> None:
         self._tools = mcp._tool_manager  # noqa: SLF001 - see above
-        self._prompts = mcp._prompt_manager  # noqa: SLF001
-        self._resources = mcp._resource_manager  # noqa: SLF001
+        self._prompts = mcp._prompt_manager  # noqa: SLF001 - see above
+        self._resources = mcp._resource_manager  # noqa: SLF001 - see above
 
     def find(self, call: Call) -> Registered | None:
         """The tool, prompt, resource or template that this call will run, None if there is none."""
@@ -44,10 +44,10 @@ class Registry:
         return None
 
     def _find_template(self, uri_template: str) -> ResourceTemplate | None:
-        return self._resources._templates.get(uri_template)  # noqa: SLF001
+        return self._resources._templates.get(uri_template)  # noqa: SLF001 - see above
 
     def _find_resource(self, uri: str) -> Resource | ResourceTemplate | None:
-        resource = self._resources._resources.get(uri)  # noqa: SLF001
+        resource = self._resources._resources.get(uri)  # noqa: SLF001 - see above
         return resource or next(filter(_matching(uri), self._resources.list_templates()), None)
 
     def all(self) -> tuple[Registered, ...]:

@@ -37,8 +37,9 @@ async def sharing_events(mcp: MCPServer[Any], store_url: str) -> AsyncGenerator[
     if not (is_valkey(store_url) and type(local) is InMemorySubscriptionBus):
         yield
         return
-    # Imported when needed: the client is an extra, and need not be installed.
-    from resource_server.shared_subscriptions import SharedSubscriptionBus  # noqa: PLC0415
+    from resource_server.shared_subscriptions import (  # noqa: PLC0415 - an extra, when needed
+        SharedSubscriptionBus,
+    )
 
     exchange = asyncio.create_task(SharedSubscriptionBus(store_url, local=local).run())
     try:

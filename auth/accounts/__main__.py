@@ -38,7 +38,7 @@ async def add(settings: Settings, store: Store, given: Namespace) -> None:
     print(f"Added {account.username} as {account.subject}.")
 
 
-async def show(settings: Settings, store: Store, given: Namespace) -> None:  # noqa: ARG001
+async def show(_settings: Settings, store: Store, _given: Namespace) -> None:
     """List everybody."""
     for account in await store.list_accounts():
         state = "disabled" if account.disabled_at is not None else "enabled"
@@ -47,7 +47,7 @@ async def show(settings: Settings, store: Store, given: Namespace) -> None:  # n
         print("\t".join(columns))
 
 
-async def disable(settings: Settings, store: Store, given: Namespace) -> None:  # noqa: ARG001
+async def disable(_settings: Settings, store: Store, given: Namespace) -> None:
     """Shut a person out."""
     account = await _find(store, given)
     now = int(time.time())
@@ -56,7 +56,7 @@ async def disable(settings: Settings, store: Store, given: Namespace) -> None:  
     print(f"Disabled {account.username}: every session and connection of theirs has ended.")
 
 
-async def enable(settings: Settings, store: Store, given: Namespace) -> None:  # noqa: ARG001
+async def enable(_settings: Settings, store: Store, given: Namespace) -> None:
     """Let a person in again."""
     account = await _find(store, given)
     await store.enable_account(account.subject)
@@ -76,7 +76,7 @@ async def password(settings: Settings, store: Store, given: Namespace) -> None:
     print(f"Set the password of {account.username}: their sessions and connections have ended.")
 
 
-async def remove(settings: Settings, store: Store, given: Namespace) -> None:  # noqa: ARG001
+async def remove(_settings: Settings, store: Store, given: Namespace) -> None:
     """Forget a person."""
     account = await _find(store, given)
     now = int(time.time())

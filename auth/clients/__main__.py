@@ -20,7 +20,7 @@ _SHORT = 12
 _LEAST = 6
 
 
-async def show(settings: Settings, store: Store, given: Namespace) -> None:  # noqa: ARG001
+async def show(_settings: Settings, store: Store, _given: Namespace) -> None:
     """List the clients that hold a grant, and those that are banned."""
     for client_id, name, grants in await store.list_clients(int(time.time())):
         kind = "registered itself" if client_id.startswith(SEALED_PREFIX) else client_id
@@ -42,7 +42,7 @@ async def ban(settings: Settings, store: Store, given: Namespace) -> None:
     )
 
 
-async def unban(settings: Settings, store: Store, given: Namespace) -> None:  # noqa: ARG001
+async def unban(_settings: Settings, store: Store, given: Namespace) -> None:
     """Let a client in again."""
     wanted = given.client
     bans = [b for b in await store.list_bans() if _is_named(b.digest, wanted)]

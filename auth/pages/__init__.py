@@ -155,7 +155,7 @@ def environment(language: Language | None = None) -> Environment:
     )
     environment.policies["ext.i18n.trimmed"] = True
     translations = language.translations if language else NullTranslations()
-    environment.install_gettext_translations(  # type: ignore[attr-defined]
+    environment.install_gettext_translations(  # type: ignore[attr-defined]  # the extension adds it
         translations, newstyle=True
     )
     gettext = _remembering(translations)
@@ -181,12 +181,12 @@ def _remembering(translations: NullTranslations) -> Callable[..., Markup]:
     return gettext
 
 
-async def stylesheet(pages: Pages, request: Request) -> Response:  # noqa: ARG001
+async def stylesheet(pages: Pages, _request: Request) -> Response:
     """The one stylesheet, at `pages.stylesheet_path`."""
     return _immutable(pages.stylesheet)
 
 
-async def logo(pages: Pages, request: Request) -> Response:  # noqa: ARG001
+async def logo(pages: Pages, _request: Request) -> Response:
     """The logo, at `pages.logo_path`."""
     return _immutable(pages.logo)
 

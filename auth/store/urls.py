@@ -25,12 +25,11 @@ def open_store(url: str) -> Store:
     if url == "memory://":
         return MemoryStore()
     if scheme == "sqlite" and len(rest) > 1 and rest.startswith("/"):
-        from auth.store.sqlite import SqliteStore  # noqa: PLC0415
+        from auth.store.sqlite import SqliteStore  # noqa: PLC0415 - only when named
 
         return SqliteStore(rest[1:])
-    # Imported when named: the client is an extra, and need not be installed.
     if is_valkey(url):
-        from auth.store.valkey import ValkeyStore  # noqa: PLC0415
+        from auth.store.valkey import ValkeyStore  # noqa: PLC0415 - an extra, when named
 
         return ValkeyStore(url)
     # The URL may hold a password, so it is not repeated.

@@ -177,7 +177,7 @@ class ValkeyStore(People):
 
     # How grants are used
 
-    async def count_grants(self, now: int) -> int | None:  # noqa: ARG002
+    async def count_grants(self, now: int) -> int | None:  # noqa: ARG002 - Store's signature
         """Not known: revoked grants are listed among the others until they expire."""
         return None
 

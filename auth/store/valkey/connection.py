@@ -107,7 +107,7 @@ class Connection:
             return await self._execute("EVAL", script.text, *arguments)
 
     async def _execute(self, *command: str | int) -> Any:
-        return await self._client.execute_command(*command)  # type: ignore[no-untyped-call]
+        return await self._client.execute_command(*command)  # type: ignore[no-untyped-call]  # valkey's
 
     @asynccontextmanager
     async def _serving(self) -> AsyncIterator[None]:

@@ -52,7 +52,7 @@ def load_flat(kind: type[R], stored: list[str]) -> R | None:
     return load(kind, dict(zip(stored[::2], stored[1::2], strict=True))) if stored else None
 
 
-def _write(value: str | int | bool | bytes | tuple[str, ...]) -> str:  # noqa: FBT001
+def _write(value: str | int | bool | bytes | tuple[str, ...]) -> str:  # noqa: FBT001 - no switch
     if isinstance(value, bytes):
         return value.hex()
     if isinstance(value, tuple):
