@@ -15,10 +15,10 @@ COMPILE = $(VENV)/bin/uv pip compile --universal --python-version 3.11 \
 	--generate-hashes --no-strip-extras --no-emit-index-url --no-header --no-config --quiet $(UPGRADE)
 LOCK = $(COMPILE) pyproject.toml --extra valkey
 
-# What no other command runs, the slow ones too.
+# Every test that has no command of its own: the fast suite, and the slow tests.
 WHOLE = -n auto -m "not (browser or process or clients or fuzz)"
 
-.PHONY: help run demo test test-security mutations experiments conformance test-fuzz fuzz test-browser test-clients screens check lint lint-container types contracts coverage format docs translations environment environment-clients bench load lock clean
+.PHONY: help run demo test test-security mutations experiments conformance test-fuzz fuzz test-browser test-clients screens check lint lint-container types contracts coverage format docs translations environment environment-clients bench load lock clean npm
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -121,8 +121,12 @@ lock: $(VENV)/.development ## every lock file (make lock UPGRADE=--upgrade for t
 	@$(COMPILE) --group clients-1x --output-file requirements-clients-1x.lock
 
 clean: ## remove what these commands made, the environment too
-	rm -rf $(VENV) .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache \
+		.ruff_cache bench/results bench/node_modules tests/*/node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+npm:
+	@command -v npm >/dev/null || { echo "This needs npm (Debian, Ubuntu: apt install npm)" >&2; exit 1; }
 
 # The environment is made once; an empty file beside it says that a lock file is installed.
 
@@ -134,19 +138,18 @@ $(VENV)/.development: requirements.lock requirements-dev.lock | $(VENV)/bin/pyth
 	$(INSTALL) -r requirements-dev.lock
 	@touch $(VENV)/.runtime $@
 
-$(VENV)/.browser: requirements-browser.lock tests/browser/package-lock.json $(VENV)/.development
+$(VENV)/.browser: requirements-browser.lock tests/browser/package-lock.json $(VENV)/.development | npm
 	$(INSTALL) -r requirements-browser.lock
 	npm ci --prefix tests/browser --ignore-scripts --silent
 	@touch $@
 
-$(VENV)/.conformance: tests/conformance/package-lock.json $(VENV)/.development
+$(VENV)/.conformance: tests/conformance/package-lock.json $(VENV)/.development | npm
 	npm ci --prefix tests/conformance --ignore-scripts --silent
 	@touch $@
 
 # Each kind of client beside the others, because some need what others exclude.
 $(VENV)/.clients: requirements-clients.lock requirements-clients-1x.lock \
-		tests/clients/package-lock.json $(VENV)/.development
-	@command -v npm >/dev/null || { echo "The clients need npm (Debian, Ubuntu: apt install npm)" >&2; exit 1; }
+		tests/clients/package-lock.json $(VENV)/.development | npm
 	@for group in clients clients-1x; do \
 		$(RUN) venv --without-pip $(VENV)/$$group && \
 		$(VENV)/bin/uv pip sync --quiet --no-config --compile-bytecode --require-hashes \
@@ -155,7 +158,7 @@ $(VENV)/.clients: requirements-clients.lock requirements-clients-1x.lock \
 	npm ci --prefix tests/clients --silent
 	@touch $@
 
-$(VENV)/.container: requirements-container.lock tests/container/package-lock.json $(VENV)/.development
+$(VENV)/.container: requirements-container.lock tests/container/package-lock.json $(VENV)/.development | npm
 	@$(RUN) venv --without-pip $(VENV)/container
 	@$(VENV)/bin/uv pip sync --quiet --no-config --compile-bytecode --require-hashes \
 		--python $(VENV)/container/bin/python requirements-container.lock
@@ -168,7 +171,7 @@ $(VENV)/.fuzz: requirements-fuzz.lock $(VENV)/.development
 		--python $(VENV)/fuzz/bin/python requirements-fuzz.lock
 	@touch $@
 
-$(VENV)/.bench: requirements-bench.lock bench/package-lock.json $(VENV)/.development
+$(VENV)/.bench: requirements-bench.lock bench/package-lock.json $(VENV)/.development | npm
 	@$(RUN) venv --without-pip $(VENV)/bench
 	@$(VENV)/bin/uv pip sync --quiet --no-config --compile-bytecode --require-hashes \
 		--python $(VENV)/bench/bin/python requirements-bench.lock
