@@ -27,7 +27,7 @@ help: ## this list
 
 run: $(VENV)/.runtime ## the server on http://127.0.0.1:8000 (make run PORT=9001)
 	@exec $(RUN) uvicorn combined_app:app --host $(HOST) --port $(PORT) \
-		--no-access-log --timeout-graceful-shutdown 10
+		--no-access-log --timeout-keep-alive 75 --timeout-graceful-shutdown 10
 
 demo: $(VENV)/.runtime ## start a server, let a client sign in and call a tool, stop
 	@exec $(RUN) demo.start

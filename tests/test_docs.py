@@ -69,6 +69,13 @@ def test_settings_that_are_named_exist(document: Path) -> None:
     assert named - SETTINGS - OF_THE_DEMO == set()
 
 
+def test_the_readme_names_the_options_that_make_run_adds() -> None:
+    recipe = re.search(r"uvicorn combined_app:app (.*\n.*)", (ROOT / "Makefile").read_text("utf-8"))
+    assert recipe
+    options = set(re.findall(r"--[a-z-]+(?: \d+)?", recipe[1])) - {"--host", "--port"}
+    assert options <= set(spans_in(text_of(Path("README.md"))))
+
+
 def test_the_image_with_traces_starts_what_the_image_starts() -> None:
     shipped, traced = (
         json.loads(re.findall(r"^CMD (\[.*\])$", text, re.MULTILINE)[-1])
