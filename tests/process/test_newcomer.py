@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -144,6 +145,23 @@ def test_tests_of_tools_of_one_s_own(home: Home) -> None:
         code, told = home.run(block(YOUR_TOOLS, words), place)
         assert code == 0, told
         assert "1 passed" in told
+
+
+@pytest.mark.skipif(shutil.which("sqlite3") is None, reason="Debian, Ubuntu: apt install sqlite3")
+def test_a_backup_is_taken_again_and_put_in_place(home: Home) -> None:
+    store = {"LATCHGATE_STORE_URL": "sqlite:///latchgate.db"}
+    accounts = f"{sys.executable} -m auth.accounts"
+    (home.folder / "latchgate.db.key").write_text("of the backup")
+    (home.folder / "ended.sql").write_text(block(STORES, "-- ended.sql"))
+    for name in ("ada", "alice"):
+        assert home.run(f"{accounts} add {name} --generate", **store)[0] == 0
+        assert home.run(block(STORES, "VACUUM INTO 'backup.db'")) == (0, "")
+    assert (home.folder / "backup.db").stat().st_mode & 0o077 == 0
+    assert home.run(f"{accounts} remove alice", **store)[0] == 0
+    (home.folder / "latchgate.db.key").write_text("of later")
+    assert home.run(block(STORES, "cp backup.db latchgate.db")) == (0, "")
+    assert "alice" in home.run(f"{accounts} list", **store)[1]
+    assert (home.folder / "latchgate.db.key").read_text() == "of the backup"
 
 
 def test_people_and_clients_are_managed_while_nothing_runs(home: Home) -> None:
