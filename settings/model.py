@@ -77,7 +77,10 @@ class Settings(BaseSettings):
 
     store_url: str = Field("memory://", description="memory://, sqlite:///path or valkey://host.")
     secret_keys: Words[Key] = Field(
-        (), description="The key ring, newest first; unset: one key is made and kept by the store."
+        (),
+        description=(
+            "The key ring, newest first; unset: one is made and kept in a file. Needed with Valkey."
+        ),
     )
 
     admin_username: str = Field("admin", description="The account the first start creates.")
@@ -169,7 +172,11 @@ class Settings(BaseSettings):
         "5/5minutes;20/hour", description="Failed sign-ins with one name from one address."
     )
     sign_in_account_limit: Limit = Field(
-        "100/hour", description="Failed sign-ins with one name, but from browsers known for it."
+        "100/hour",
+        description=(
+            "Failed sign-ins with one name from anywhere; browsers in which that person has signed "
+            "in before are not counted."
+        ),
     )
     sign_in_address_limit: Limit = Field(
         "20/minute;200/hour", description="Failed sign-ins from one address, whatever the name."
@@ -225,7 +232,10 @@ class Settings(BaseSettings):
     )
     mcp_sessions: Literal["auto", "stateful", "stateless"] = Field(
         "auto",
-        description="Sessions before protocol 2026-07-28; auto: unless the store is shared.",
+        description=(
+            "Sessions before protocol 2026-07-28; auto: kept by one process on memory:// or "
+            "SQLite, else none."
+        ),
     )
     mcp_lists: Literal["all", "usable"] = Field(
         "all", description="Whether lists of tools leave out what the caller's token cannot use."
