@@ -251,6 +251,23 @@ async def test_dates_and_durations_are_written_in_the_language(browser: httpx2.A
     assert "30秒钟" in (await browser.get("/pages/error-throttled?ui_locales=zh")).text
 
 
+@pytest.mark.parametrize(
+    ("seconds", "english", "chinese"),
+    [
+        (1, "in 1 second.", "1秒钟"),
+        (120, "in 120 seconds.", "120秒钟"),
+        (121, "in 3 minutes.", "3分钟"),
+        (1800, "in 30 minutes.", "30分钟"),
+    ],
+)
+def test_nobody_is_told_to_wait_for_hundreds_of_seconds(
+    pages: Pages, seconds: int, english: str, chinese: str
+) -> None:
+    context: dict[str, Any] = {"form": "f", "problem": "throttled", "retry_after": seconds}
+    assert english in html(render(pages, "sign_in.html", **context))
+    assert f"请在{chinese}后" in html(render(pages, "sign_in.html", "ui_locales=zh", **context))
+
+
 def test_a_short_lifetime_is_told_in_hours(pages: Pages) -> None:
     assert "1 hour at" in html(render(pages, "consent.html", **CONSENT | {"lifetime": 3600}))
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache, cached_property
-from math import inf
+from math import ceil, inf
 from pathlib import Path
 from typing import Literal
 
@@ -23,6 +23,7 @@ from babel.support import NullTranslations, Translations
 
 _ENTRY = re.compile(r"\s*([A-Za-z0-9-]+)\s*(?:;\s*q=([01](?:\.[0-9]{0,3})?)\s*)?")
 _MOST_ENTRIES = 20
+_MINUTE = 60
 _DAY = 86_400
 _THOUSAND = 1000
 
@@ -62,9 +63,11 @@ class Language:
         """A past moment as a person says it: 3 days ago."""
         return format_timedelta(min(at - now, -1), add_direction=True, locale=self.locale)
 
-    def seconds(self, count: int) -> str:
-        """So many seconds."""
-        return self._counted(count, "second")
+    def wait(self, seconds: int) -> str:
+        """How long to wait: in seconds up to two minutes, then in minutes, rather one too many."""
+        if seconds <= 2 * _MINUTE:
+            return self._counted(seconds, "second")
+        return self._counted(ceil(seconds / _MINUTE) * _MINUTE, "minute")
 
     def lasting(self, seconds: int) -> str:
         """A duration, in days if it is at least two of them."""
@@ -76,7 +79,7 @@ class Language:
         """A whole number, its thousands set apart."""
         return format_decimal(count, locale=self.locale) if count >= _THOUSAND else str(count)
 
-    def _counted(self, seconds: int, unit: Literal["second", "day"]) -> str:
+    def _counted(self, seconds: int, unit: Literal["second", "minute", "day"]) -> str:
         """A duration in this unit and in no greater one."""
         return format_timedelta(seconds, unit, threshold=inf, locale=self.locale)
 
