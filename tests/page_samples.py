@@ -237,7 +237,7 @@ PAGES: dict[str, tuple[str, dict[str, Any]]] = {
                 "retry_after": 30,
             },
         )
-        for problem in ("credentials", "throttled", "expired")
+        for problem in ("credentials", "throttled", "busy", "expired")
     },
     "consent-host": (
         "consent.html",
@@ -291,6 +291,7 @@ PAGES: dict[str, tuple[str, dict[str, Any]]] = {
         for problem in (
             "credentials",
             "throttled",
+            "busy",
             "expired",
             "different",
             "unchanged",

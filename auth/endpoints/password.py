@@ -9,7 +9,7 @@ from auth import audit
 from auth.accounts import MAX_PASSWORD, MIN_PASSWORD, password_problem
 from auth.authorization_requests import redirect
 from auth.endpoints.sign_in import SIGN_IN_PATH
-from auth.errors import TooManyRequests
+from auth.errors import Overloaded, TooManyRequests
 from auth.forms import OpenedForm, open_form, render_form
 from auth.models import Account
 from auth.pages import page_path
@@ -40,8 +40,9 @@ async def post_password(server: AuthorizationServer, request: Request) -> Respon
         new_hash = "" if problem else await server.passwords.hash(new)
     except TooManyRequests as error:
         wait = error.retry_after
+        problem = "busy" if isinstance(error, Overloaded) else "throttled"
         response = _page(
-            server, request, signed_in, error.status, problem="throttled", retry_after=wait
+            server, request, signed_in, error.status, problem=problem, retry_after=wait
         )
         response.headers["Retry-After"] = str(wait)
         return response

@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse, Response
 from auth import audit
 from auth.accounts import MAX_PASSWORD, MAX_USERNAME, sign_in
 from auth.authorization_requests import authorize_path, find_redirection, redirect
-from auth.errors import TooManyRequests
+from auth.errors import Overloaded, TooManyRequests
 from auth.forms import OpenedForm, open_form, render_form
 from auth.http import NO_STORE, Form, asks_for_json
 from auth.models import Account
@@ -94,20 +94,26 @@ async def _wait(
     error: TooManyRequests,
 ) -> Response:
     """Neither right nor wrong: this attempt was not looked at, and another is welcome later."""
-    reason = f"wait {error.retry_after} s"
-    if asks_for_json(request):
+    is_busy = isinstance(error, Overloaded)
+    reason = f"{'too many at once' if is_busy else 'too many attempts'}: wait {error.retry_after} s"
+    is_for_program = asks_for_json(request)
+    if is_for_program or is_busy:
         await audit.record(server, request, "sign_in_throttled", reason=reason)
+    if is_for_program:
         raise error
     response = await _again(
         server,
         request,
         form,
         username,
-        "throttled",
+        "busy" if is_busy else "throttled",
         error.status,
         retry_after=error.retry_after,
     )
     response.headers["Retry-After"] = str(error.retry_after)
+    if is_busy:
+        # Everybody's doing: nothing for the list of the person whose name it was.
+        return response
     return _note_failure(server, request, response, username, "sign_in_throttled", reason)
 
 

@@ -268,7 +268,9 @@ async def test_who_was_sent_away_unchecked_was_not_counted(
         patch.setattr(Passwords, "verify", verify)
         stranger = guarded.browser()
         for _ in range(10):
-            assert_refused(await stranger.sign_in(), 503)
+            page = await stranger.sign_in()
+            assert_refused(page, 503)
+            assert "Many people are signing in just now. Try again in 5 seconds." in page.text
         await browser.get("/oauth/password")
         for _ in range(10):
             form = {
@@ -277,7 +279,11 @@ async def test_who_was_sent_away_unchecked_was_not_counted(
                 "new_password": "y",
                 "new_password_again": "y",
             }
-            assert_refused(await browser.post("/oauth/password", form), 503)
+            page = await browser.post("/oauth/password", form)
+            assert_refused(page, 503)
+            assert "Many people are signing in just now." in page.text
+    activity = await browser.get("/oauth/activity")
+    assert "Too many sign-ins" not in activity.text
     assert (await stranger.sign_in()).status_code == 303
 
 
