@@ -192,15 +192,18 @@ _ERROR_CONTEXT: dict[str, dict[str, Any]] = {
     "unreachable_document": {
         "details": {
             "client_id": _CLAUDE_AI.client_id,
-            "reason": "the answer is 403",
+            "reason": "its host could not be reached",
             "retry_after": 30,
         }
     },
     "invalid_document": {
-        "details": {"client_id": _CLAUDE_AI.client_id, "reason": "client_id is not its own URL"}
+        "details": {
+            "client_id": _CLAUDE_AI.client_id,
+            "reason": "its client_id is not the URL it was fetched from",
+        }
     },
-    "invalid_request": {"details": {"description": "send the form as urlencoded"}},
-    "throttled": {"details": {"description": "too many requests", "retry_after": 30}},
+    "invalid_request": {"details": {"description": "the parameters are not a well-formed form"}},
+    "throttled": {"details": {"description": "too many attempts: wait", "retry_after": 30}},
     "unavailable": {"details": {"retry_after": 5}},
 }
 

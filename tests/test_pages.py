@@ -289,7 +289,7 @@ HOSTILE = '"><img src=x onerror=alert(1)>\u202egpj.exe\n' + "W" * 300
             "error.html",
             {
                 "kind": "request_error",
-                "details": {"client_name": HOSTILE, "description": HOSTILE, "host": HOSTILE},
+                "details": {"client_name": HOSTILE, "description": HOSTILE},
                 "return_url": f"http://localhost/?{HOSTILE}",
                 "correlation_id": HOSTILE,
             },
@@ -420,6 +420,14 @@ def test_every_error_that_is_raised_has_its_words_and_no_other() -> None:
     rendered = (TEMPLATES.parent / "auth" / "failures.py").read_text(encoding="utf-8")
     assert raised <= set(ERROR_KINDS)
     assert {kind for kind in ERROR_KINDS if f'"{kind}"' not in rendered} <= raised
+
+
+@pytest.mark.parametrize("kind", ["throttled", "unavailable"])
+def test_who_only_has_to_wait_is_told_how_long_and_no_other_reason(pages: Pages, kind: str) -> None:
+    details = {"description": "too many attempts: wait", "retry_after": 30}
+    page = html(render(pages, "error.html", kind=kind, details=details, correlation_id="c"))
+    assert "in 30 seconds." in page
+    assert "Reason" not in page
 
 
 @pytest.mark.parametrize("kind", get_args(Kind))
