@@ -273,6 +273,7 @@ def test_a_short_lifetime_is_told_in_hours(pages: Pages) -> None:
 
 
 code = '<code translate="no">{}</code>'.format
+name_of = '<bdi translate="no">{}</bdi>'.format
 HOSTILE = '"><img src=x onerror=alert(1)>\u202egpj.exe\n' + "W" * 300
 
 
@@ -322,8 +323,8 @@ def test_a_name_cannot_pretend_to_be_another_text(given: str, shown: str) -> Non
 
 def test_the_consent_page_begins_with_who_wants_what_as_whom(pages: Pages) -> None:
     page = html(render(pages, "consent.html", **CONSENT))
-    name = '<bdi translate="no">{}</bdi>'.format
-    heading = f"{name('Claude')} wants to use {name('Latchgate')} as {name('Alice Example')}"
+    who, what, whom = map(name_of, ("Claude", "Latchgate", "Alice Example"))
+    heading = f"{who} wants to use {what} as {whom}"
     assert f'<main class="narrow">\n<h1>{heading}</h1>' in page
 
 
@@ -396,6 +397,19 @@ async def test_the_consent_page_says_where_the_answer_goes(
     page = await browser.get(f"/pages/{name}")
     assert place in page.text
     assert ("you have just started it yourself" in page.text) == warned
+
+
+def test_whoever_allowed_nothing_is_told_that_and_nothing_of_apps(pages: Pages) -> None:
+    texts = ("You have not allowed any app.", "These apps may use this server")
+    for name, shown in (("connections-empty", [True, False]), ("connections", [False, True])):
+        page = html(render(pages, "connections.html", **PAGES[name][1]))
+        assert [text in page for text in texts] == shown
+
+
+def test_the_home_page_says_what_it_is_for(pages: Pages) -> None:
+    page = html(render(pages, "home.html", **PAGES["home"][1]))
+    assert f"<h1>Connect an app to {name_of('Latchgate')}</h1>" in page
+    assert "<title>About this server – Latchgate</title>" in page
 
 
 @pytest.mark.parametrize("kind", ERROR_KINDS)
