@@ -48,16 +48,20 @@ Command = Literal[
 ]
 """What the operator does on the command line."""
 
-# What happens by itself, hour after hour, would push out what a person wants to see.
-_NOT_REMEMBERED: frozenset[Kind] = frozenset({"token_issued", "token_refreshed"})
+# What happens by itself, hour after hour, would push out what a person wants to see; the others
+# happen before it is known whom they concern.
+_NOT_REMEMBERED: frozenset[Kind] = frozenset(
+    {"token_issued", "token_refreshed", "client_registered", "client_authentication_failed"}
+)
+REMEMBERED: frozenset[Kind] = frozenset(get_args(Kind)) - _NOT_REMEMBERED
 
 SIGN_INS: frozenset[Kind] = frozenset({"sign_in_succeeded"})
 FAILED_SIGN_INS: frozenset[Kind] = frozenset({"sign_in_failed", "sign_in_throttled"})
 # How many are remembered of each: nobody who fails on purpose pushes out what else happened.
-_REMEMBERED: Sequence[tuple[frozenset[Kind], int]] = (
+_SHELVES: Sequence[tuple[frozenset[Kind], int]] = (
     (SIGN_INS, 10),
     (FAILED_SIGN_INS, 10),
-    (frozenset(get_args(Kind)) - SIGN_INS - FAILED_SIGN_INS, 50),
+    (REMEMBERED - SIGN_INS - FAILED_SIGN_INS, 50),
 )
 
 # Events that are counted as well, by kind and event.
@@ -115,8 +119,8 @@ async def record(
         server.metrics.tokens.add(*_TOKENS[kind])
     if kind in _SIGN_INS:
         server.metrics.sign_ins.add(_SIGN_INS[kind])
-    if event.subject is not None and kind not in _NOT_REMEMBERED:
-        alike, most = next(shelf for shelf in _REMEMBERED if kind in shelf[0])
+    if event.subject is not None and kind in REMEMBERED:
+        alike, most = next(shelf for shelf in _SHELVES if kind in shelf[0])
         await server.store.add_event(event, alike, most)
 
 
