@@ -153,7 +153,7 @@ async def test_the_page_can_be_answered_for_ten_minutes(world: World) -> None:
 
 def ask_again(text: str) -> str:
     """Where the button leads that asks the same question anew."""
-    found = re.search(r'<a class="button primary" href="([^"]+)">Ask me again', text)
+    found = re.search(r'<a class="button primary" href="([^"]+)">Open the page again</a>', text)
     assert found, text
     return unescape(found[1])
 
@@ -184,7 +184,7 @@ async def test_a_page_from_before_signing_in_anew_changes_nothing(world: World) 
     page = await browser.post("/oauth/connections", {"form": form, "revoke_all": "yes"})
     assert page.status_code == 403
     assert "Your sign-in has changed meanwhile" in page.text
-    assert "Ask me again" not in page.text
+    assert "Open the page again</a>" not in page.text
     assert await world.calls(tokens["access_token"]) == 200
 
 

@@ -406,6 +406,13 @@ def test_whoever_allowed_nothing_is_told_that_and_nothing_of_apps(pages: Pages) 
         assert [text in page for text in texts] == shown
 
 
+def test_names_are_listed_as_the_language_does(pages: Pages) -> None:
+    context = PAGES["consent-host"][1]
+    for language, between in (("en", ", "), ("zh", "、")):
+        page = html(render(pages, "consent.html", f"ui_locales={language}", **context))
+        assert between.join(map(name_of, ("Save a file", "delete"))) in page
+
+
 def test_the_home_page_says_what_it_is_for(pages: Pages) -> None:
     page = html(render(pages, "home.html", **PAGES["home"][1]))
     assert f"<h1>Connect an app to {name_of('Latchgate')}</h1>" in page

@@ -138,7 +138,7 @@ async def test_a_consent_page_that_stood_open_too_long_says_how_to_start_again(
     await person.press("Allow")
     assert await person.reads("This page stood open too long")
     assert await person.reads("choose this server, then Authenticate.")
-    await person.page.get_by_role("link", name="Ask me again").click()
+    await person.page.get_by_role("link", name="Open the page again").click()
     assert (await person.answer("Allow", REDIRECT_URI))["state"] == "a state"
 
 
