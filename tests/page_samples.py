@@ -142,8 +142,16 @@ _CONNECTIONS = [
     ),
 ]
 _TOOLS = [
-    ("get_user_data", "The profile and the numbers of a user.", ("user",)),
-    ("update_profile", "Change name or email address.", ("user", "user:write")),
+    (
+        "get_user_data",
+        "Status and last sign-in of the signed-in person; of nobody else.",
+        ("user",),
+    ),
+    (
+        "update_profile",
+        "Change the name or the e-mail address of the signed-in person; what is left out stays.",
+        ("user", "user:write"),
+    ),
 ]
 
 ERROR_KINDS = (

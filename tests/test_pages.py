@@ -406,6 +406,15 @@ def test_whoever_allowed_nothing_is_told_that_and_nothing_of_apps(pages: Pages) 
         assert [text in page for text in texts] == shown
 
 
+async def test_the_tools_of_the_samples_are_those_that_come_along(
+    world: World, browser: httpx2.AsyncClient
+) -> None:
+    real = await world.browser().get("/")
+    sample = await browser.get("/pages/home")
+    tools = re.compile(r'<dl class="tools">.*?</dl>', re.DOTALL)
+    assert tools.findall(real.text) == tools.findall(sample.text) != []
+
+
 def test_names_are_listed_as_the_language_does(pages: Pages) -> None:
     context = PAGES["consent-host"][1]
     for language, between in (("en", ", "), ("zh", "、")):

@@ -19,6 +19,7 @@ from tests.web_host import new_authority
 HOST = "mcp.example.com"
 SHOWN = (
     "home",
+    "home-signed-in",
     "sign-in",
     "sign-in-credentials",
     "sign-in-signed_out",
@@ -26,9 +27,11 @@ SHOWN = (
     "consent-computer",
     "consent-app",
     "connections",
+    "connections-empty",
     "activity",
     "password",
     "error-unknown_client",
+    "error-invalid_redirect_uri",
     "error-expired_form",
     "error-request_error",
     "error-forged_form",
