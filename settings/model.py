@@ -85,13 +85,13 @@ class Settings(BaseSettings):
 
     admin_username: str = Field("admin", description="The account the first start creates.")
     admin_password: Password | None = Field(
-        None, description="Its password; unset: a random one, printed once."
+        None, description="The password of the first account; unset: a random one, printed once."
     )
 
     password_memory_kib: int = Field(
         19_456, ge=8, description="argon2id: memory for one password, in KiB (OWASP: 19456)."
     )
-    password_iterations: int = Field(2, ge=1, description="argon2id: passes over that memory.")
+    password_iterations: int = Field(2, ge=1, description="argon2id: passes over the memory.")
 
     scopes: Words[Scope] = Field(
         ("user", "user:write"),
@@ -99,7 +99,9 @@ class Settings(BaseSettings):
     )
     required_scopes: Words[Scope] = Field(
         ("user",),
-        description="The scopes that every call to /mcp needs: the defaults of a request.",
+        description=(
+            "The scopes that every call to /mcp needs; also what a client gets that asks for none."
+        ),
     )
 
     scope_words: ScopeWords = Field(
@@ -152,7 +154,7 @@ class Settings(BaseSettings):
         ),
     )
     session_ttl: Seconds = Field(
-        8 * HOUR, description="Seconds that a person stays signed in unseen."
+        8 * HOUR, description="Seconds that a person stays signed in without a request."
     )
     session_max_ttl: Seconds = Field(
         12 * HOUR, description="Seconds that a person stays signed in at most."
@@ -224,7 +226,9 @@ class Settings(BaseSettings):
     metrics_port: Port | None = Field(
         None, description="A port of their own for metrics, without a token; unset: none."
     )
-    metrics_host: str = Field("127.0.0.1", description="The address on which that port is opened.")
+    metrics_host: str = Field(
+        "127.0.0.1", description="The address on which LATCHGATE_METRICS_PORT is opened."
+    )
 
     mcp_server: ModuleAndName = Field(
         "resource_server.server:create_mcp_server",
@@ -254,7 +258,11 @@ class Settings(BaseSettings):
         None, description="Split deployment: the name with which the resource server introspects."
     )
     introspection_client_secret: Secret | None = Field(
-        None, description="Split deployment: its secret, the same on both sides."
+        None,
+        description=(
+            "Split deployment: the secret with which the resource server introspects, the same on "
+            "both sides."
+        ),
     )
 
     @model_validator(mode="after")
