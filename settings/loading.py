@@ -2,8 +2,10 @@
 
 import re
 from difflib import get_close_matches
+from pathlib import Path
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 from pydantic_settings import DotEnvSettingsSource, EnvSettingsSource
 
 from settings.model import PREFIX, Settings
@@ -25,8 +27,7 @@ def load_settings() -> Settings:
         settings = Settings()
         problems = _misspelt()
     except ValidationError as error:
-        wrong = dict.fromkeys((detail["loc"][:1], detail["msg"]) for detail in error.errors())
-        problems = _misspelt() + [_explain(*pair) for pair in wrong]
+        problems = [*_misspelt(), *dict.fromkeys(map(_explain, error.errors()))]
     except (OSError, UnicodeDecodeError) as error:
         problems = [f".env cannot be read: {error}"]
     else:
@@ -40,13 +41,21 @@ def load_settings() -> Settings:
     raise SystemExit("\n\n".join((start, *problems, end)))
 
 
-def _explain(location: tuple[int | str, ...], message: str) -> str:
+def _explain(error: ErrorDetails) -> str:
     """What is wrong with one setting and what it is for; agreeing ones name themselves."""
-    message = message.removeprefix("Value error, ")
-    if not location:
-        return message
-    name = str(location[0])
-    return f"{PREFIX}{name.upper()}: {message}\n    {Settings.model_fields[name].description}"
+    if error["type"] in {"int_parsing", "int_parsing_size"}:
+        problem = "write a whole number, in digits only"
+    elif error["type"] == "bool_parsing":
+        problem = "write true or false"
+    elif error["type"] in {"path_not_file", "path_not_directory"}:
+        problem = f"there is no file {error['input']!r}, seen from {Path.cwd()}"
+    else:
+        message = error["msg"].removeprefix("Value error, ")
+        problem = message.replace("Input should be", "it has to be", 1)
+    if not error["loc"]:
+        return problem
+    name = str(error["loc"][0])
+    return f"{PREFIX}{name.upper()}: {problem}\n    {Settings.model_fields[name].description}"
 
 
 def _misspelt() -> list[str]:
