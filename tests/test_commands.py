@@ -83,7 +83,8 @@ def test_people_are_added_listed_and_removed(run: Run) -> None:
     assert run(accounts, "enable", "ada")[0] == 0
     assert "enabled" in run(accounts, "list")[1]
     assert run(accounts, "remove", "ada")[0] == 0
-    assert run(accounts, "list") == (0, "")
+    assert run(accounts, "list") == (0, "There is no account.\n")
+    assert run(clients, "list") == (0, "Nobody is connected, nobody is banned.\n")
 
 
 async def verified(username: str, password: str) -> bool:
@@ -119,10 +120,11 @@ def test_at_a_terminal_it_is_asked_for_twice(
         (("add", " ada"), "a password\n", "no space"),
         (("add", ""), "a password\n", "1 to 256"),
         (("add", "a\u202eb"), "a password\n", "printable"),
-        (("add", "bob"), "short\n", "at least 8"),
-        (("add", "bob"), "x" * 1025, "at most 1024"),
-        (("add", "Administrator"), "administrator\n", "not the username"),
-        (("disable", "nobody"), "", "There is no nobody"),
+        (("add", "bob"), "short\n", "The password is too short: it needs at least 8 characters."),
+        (("add", "bob"), "x" * 1025, "The password is too long: at most 1024 bytes."),
+        (("add", "Administrator"), "administrator\n", "must not be the username"),
+        (("add", "bob"), "password1\n", "among the first that anybody tries: choose another"),
+        (("disable", "nobody"), "", "There is no account nobody: "),
     ],
 )
 def test_what_will_not_do_is_refused_with_the_reason(
@@ -137,7 +139,7 @@ def test_what_will_not_do_is_refused_with_the_reason(
 def test_a_name_that_is_taken_is_refused_and_no_password_drawn_for_it(run: Run) -> None:
     run(accounts, "add", "ada", "--generate")
     code, text = run(accounts, "add", "Ada", "--generate")
-    assert (code, text) == (1, "There is a Ada already.\n")
+    assert (code, text) == (1, "There is an account Ada already.\n")
 
 
 @pytest.mark.parametrize(
@@ -203,10 +205,11 @@ async def test_a_banned_client_is_out_on_the_next_call_and_may_come_back(
         client, other = await world.register(), await world.register(client_name="Other")
         tokens, others = await world.tokens(client), await world.tokens(other)
         name = digest(client["client_id"]).hex()[:12]
-        assert name in (await in_thread(run, clients, "list"))[1]
+        listed = (await in_thread(run, clients, "list"))[1]
+        assert f"{name}\tTest client\tconnections: 1\tregistered itself\n" in listed
         for wanted in ("", name[:5], "no such"):
             code, text = await in_thread(run, clients, "ban", wanted)
-            assert (code, "No client is meant" in text) == (1, True)
+            assert (code, "No client matches that" in text) == (1, True)
         code, text = await in_thread(run, clients, "ban", name, "--reason", "too loud")
         assert code == 0
         assert f'"client_digest": "{digest(client["client_id"]).hex()}"' in text

@@ -127,13 +127,13 @@ def username_problem(username: str) -> str | None:
 def password_problem(username: str, password: str) -> str | None:
     """Why this cannot be a person's password, None if it can."""
     if len(password) < MIN_PASSWORD:
-        return f"A password has at least {MIN_PASSWORD} characters."
+        return f"The password is too short: it needs at least {MIN_PASSWORD} characters."
     if len(password.encode()) > MAX_PASSWORD:
-        return f"A password has at most {MAX_PASSWORD} bytes."
+        return f"The password is too long: at most {MAX_PASSWORD} bytes."
     if password.casefold() == username.casefold():
-        return "A password is not the username."
+        return "The password must not be the username."
     if is_default_password(password):
-        return "A password is not among the first that anybody tries."
+        return "This password is among the first that anybody tries: choose another."
     return None
 
 

@@ -32,7 +32,7 @@ async def add(settings: Settings, store: Store, given: Namespace) -> None:
         roles=tuple(given.role or ("user",)),
     )
     if not await store.add_account(account):
-        raise Refused(f"There is a {given.username} already.")
+        raise Refused(f"There is an account {given.username} already.")
     _tell(given, password)
     record_command("account_added", account.created_at, subject=account.subject)
     print(f"Added {account.username} as {account.subject}.")
@@ -40,7 +40,10 @@ async def add(settings: Settings, store: Store, given: Namespace) -> None:
 
 async def show(_settings: Settings, store: Store, _given: Namespace) -> None:
     """List everybody."""
-    for account in await store.list_accounts():
+    accounts = await store.list_accounts()
+    if not accounts:
+        print("There is no account.", file=sys.stderr)
+    for account in accounts:
         state = "disabled" if account.disabled_at is not None else "enabled"
         seen = _moment(account.last_sign_in_at)
         columns = (account.username, account.subject, state, seen, " ".join(account.roles))
@@ -88,7 +91,9 @@ async def remove(_settings: Settings, store: Store, given: Namespace) -> None:
 async def _find(store: Store, given: Namespace) -> Account:
     account = await store.find_account_by_username(given.username)
     if account is None:
-        raise Refused(f"There is no {given.username}: `python -m auth.accounts list` shows all.")
+        raise Refused(
+            f"There is no account {given.username}: `python -m auth.accounts list` shows all."
+        )
     return account
 
 

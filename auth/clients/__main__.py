@@ -22,10 +22,13 @@ _LEAST = 6
 
 async def show(_settings: Settings, store: Store, _given: Namespace) -> None:
     """List the clients that hold a grant, and those that are banned."""
-    for client_id, name, grants in await store.list_clients(int(time.time())):
+    connected, banned = await store.list_clients(int(time.time())), await store.list_bans()
+    if not connected and not banned:
+        print("Nobody is connected, nobody is banned.", file=sys.stderr)
+    for client_id, name, grants in connected:
         kind = "registered itself" if client_id.startswith(SEALED_PREFIX) else client_id
-        print(f"{digest(client_id).hex()[:_SHORT]}\t{name}\t{grants} connections\t{kind}")
-    for ban in await store.list_bans():
+        print(f"{digest(client_id).hex()[:_SHORT]}\t{name}\tconnections: {grants}\t{kind}")
+    for ban in banned:
         print(f"{ban.digest.hex()[:_SHORT]}\t{ban.client_name}\tbanned\t{ban.reason}")
 
 
@@ -74,7 +77,7 @@ def _is_named(digest_of_client: bytes, wanted: str) -> bool:
 
 
 def _which(found: int) -> str:
-    problem = "No client is meant by that" if not found else f"{found} clients are meant by that"
+    problem = "No client matches that" if not found else f"{found} clients match that"
     return (
         f"{problem}: give a client_id, or as much of the first column of `list` as is needed "
         f"({_LEAST} characters or more)."
