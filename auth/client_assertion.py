@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from math import ceil, nan
 from typing import Any, Protocol
 
@@ -34,7 +35,11 @@ _SIGN_FOR_THE_TOKEN_ENDPOINT = ("https://chatgpt.com/",)
 
 # No type at all is common; any other is a JWT made for something else (RFC 8725 §3.11).
 _TYPES = frozenset({"", "jwt", "client-authentication+jwt", "oauth-client-auth+jwt"})
-_RSA_BITS = range(2048, 8192 + 1)
+
+# Checking a signature takes as long as the key is made to take, and the key may be a stranger's.
+_RSA_BITS = range(2048, 4096 + 1)
+_RSA_EXPONENT_BITS = 32
+_MOST_TRIED = 4
 
 # PyJWT proves the signature; the claims are judged here, by the server's clock.
 _SIGNATURE_ONLY: Options = {
@@ -141,7 +146,7 @@ async def _proved_claims(
 def _claims_if_signed(
     assertion: str, header: Mapping[str, Any], jwks: str
 ) -> dict[str, Any] | None:
-    for key in _fitting_keys(header, jwks):
+    for key in islice(_fitting_keys(header, jwks), _MOST_TRIED):
         try:
             return jwt.decode(assertion, key, [key.algorithm_name], options=_SIGNATURE_ONLY)
         except jwt.PyJWTError:
@@ -162,8 +167,15 @@ def _fitting_keys(header: Mapping[str, Any], jwks: str) -> Iterator[jwt.PyJWK]:
             usable = jwt.PyJWK(key, algorithm)
         except jwt.PyJWTError:
             continue
-        if not isinstance(usable.key, RSAPublicKey) or usable.key.key_size in _RSA_BITS:
+        if _is_sound(usable.key):
             yield usable
+
+
+def _is_sound(key: Any) -> bool:
+    """Whether an RSA key is neither weak nor made to cost; of the other kinds all are alike."""
+    return not isinstance(key, RSAPublicKey) or (
+        key.key_size in _RSA_BITS and key.public_numbers().e.bit_length() <= _RSA_EXPONENT_BITS
+    )
 
 
 def _check_claims(

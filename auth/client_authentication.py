@@ -14,7 +14,7 @@ from auth.client_id_metadata import DocumentInvalid, DocumentMethodUnknown, Docu
 from auth.clients import MAX_CLIENT_ID, find_client, has_secret
 from auth.errors import InvalidClient, InvalidRequest, TemporarilyUnavailable, UnauthorizedClient
 from auth.http import Form
-from auth.models import Client
+from auth.models import Client, Identity
 from auth.server import AuthorizationServer
 
 EITHER_WAY = "client_secret"
@@ -103,6 +103,9 @@ def _is_method(client: Client, credentials: Credentials) -> bool:
 async def _verify_assertion(
     server: AuthorizationServer, request: Request, client: Client, assertion: str
 ) -> None:
+    if client.identity is not Identity.PREREGISTERED:
+        # Good ones too: checking costs, and each that counted is remembered until it expires.
+        await server.limits.client_assertion_limit.take(client_network(server, request))
     origin = server.origin(request)
     await verify_client_assertion(
         assertion,

@@ -114,6 +114,7 @@ class Limits:
     client_authentication_limit: Limit
     token_limit: Limit
     token_lookup_limit: Limit
+    client_assertion_limit: Limit
 
     async def close(self) -> None:
         """Let go of the storages; one that all share does not mind being let go of again."""

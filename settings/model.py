@@ -209,6 +209,11 @@ class Settings(BaseSettings):
         "300/minute",
         description="Introspections and revocations of unknown tokens by one client.",
     )
+    client_assertion_limit: Limit = Field(
+        "600/minute",
+        description="Assertions, good ones too, of clients known by their documents, "
+        "from one address.",
+    )
     streams_per_person: Number = Field(
         32, description="Streams of /mcp that one person may have open."
     )

@@ -4,6 +4,7 @@ import base64
 import json
 import math
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -367,6 +368,52 @@ async def test_what_a_key_does_not_say_fits(
     more: dict[str, str], spent: Spent, clock: Clock
 ) -> None:
     await verify(signed(claims(clock), kid="1"), spent, clock, client(jwks(jwk(EC_KEY, **more))))
+
+
+REFUSED = pytest.raises(InvalidClient, match="not signed")
+
+
+def rsa_key(p: int, q: int, e: int) -> rsa.RSAPrivateKey:
+    """The RSA key of these primes and this public exponent."""
+    d = pow(e, -1, (p - 1) * (q - 1))
+    crt = rsa.rsa_crt_dmp1(d, p), rsa.rsa_crt_dmq1(d, q), rsa.rsa_crt_iqmp(p, q)
+    public = rsa.RSAPublicNumbers(e, p * q)
+    return rsa.RSAPrivateNumbers(p, q, d, *crt, public).private_key(
+        unsafe_skip_rsa_key_validation=True
+    )
+
+
+@pytest.mark.parametrize(
+    ("p", "q", "e", "outcome"),
+    [
+        (2**2281 - 1, 2**1815 - 759, 65_537, nullcontext()),
+        (2**2281 - 1, 2**2203 - 1, 65_537, REFUSED),
+        (2**1279 - 1, 2**1815 - 759, 4_294_967_291, nullcontext()),
+        (2**1279 - 1, 2**1815 - 759, 4_294_967_311, REFUSED),
+    ],
+    ids=["4096 bits", "4484 bits", "an exponent of 32 bits", "an exponent of 33 bits"],
+)
+async def test_an_rsa_key_that_takes_long_to_try_is_not_tried(
+    p: int, q: int, e: int, outcome: AbstractContextManager[Any], spent: Spent, clock: Clock
+) -> None:
+    key = rsa_key(p, q, e)
+
+    with outcome:
+        await verify(signed(claims(clock), "RS256", key=key), spent, clock, client(jwks(jwk(key))))
+
+
+async def test_four_keys_are_tried_and_a_client_with_more_says_which(
+    spent: Spent, clock: Clock
+) -> None:
+    others = [jwk(OTHER_EC_KEY, kid=str(number)) for number in range(4)]
+
+    def who(*keys: Mapping[str, Any]) -> Client:
+        return client(jwks(*keys, jwk(EC_KEY, kid="its")))
+
+    await verify(signed(claims(clock)), spent, clock, who(*others[1:]))
+    with pytest.raises(InvalidClient, match="not signed"):
+        await verify(signed(claims(clock, jti="2")), spent, clock, who(*others))
+    await verify(signed(claims(clock, jti="3"), kid="its"), spent, clock, who(*others))
 
 
 @pytest.mark.filterwarnings("ignore:.*below the minimum")

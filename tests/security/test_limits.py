@@ -5,17 +5,22 @@ import gc
 import json
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import anyio
 import httpx2
+import jwt
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given
 from hypothesis import strategies as st
+from jwt.algorithms import ECAlgorithm
 from starlette.types import Message, Receive, Scope, Send
 
 from auth.accounts import Passwords
+from auth.client_authentication import ASSERTION_TYPE
 from auth.errors import Overloaded, TooManyRequests
 from auth.limit_storage import BoundedMemory, SharedStorage
 from auth.limits import Limit
@@ -25,6 +30,7 @@ from resource_server.stream_limits import StreamLimits
 from tests.asgi_stream import Exchange, body
 from tests.clock import Clock
 from tests.kit import (
+    ISSUER,
     PASSWORD,
     REDIRECT_URI,
     Browser,
@@ -303,6 +309,43 @@ async def test_a_wrong_secret_is_guessed_ten_times_a_minute_and_shuts_nobody_els
         assert_refused(await guarded.token(form), 429)
     async with from_address(guarded, "203.0.113.9") as http:
         assert (await http.post("/oauth/token", data=good)).status_code == 200
+
+
+async def test_assertions_of_strangers_are_counted_good_ones_too(
+    clock: Clock, tmp_path: Path
+) -> None:
+    """Without it one address fills what is remembered of assertions, and nobody can answer."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    public = json.loads(ECAlgorithm.to_jwk(key.public_key()))
+    stranger: dict[str, Any] = {"client_id": "https://c.example/m.json", "client_name": "C"}
+    stranger |= {"redirect_uris": ["https://c.example/cb"], "jwks": {"keys": [public]}}
+    stranger["token_endpoint_auth_method"] = "private_key_jwt"
+    (tmp_path / "pin.json").write_text(json.dumps(stranger))
+    keys = f'kty = "EC", crv = "P-256", x = "{public["x"]}", y = "{public["y"]}"'
+    (tmp_path / "clients.toml").write_text(
+        '[[clients]]\nclient_id = "own"\nclient_name = "Own"\nscope = "user"\n'
+        f'grant_types = ["client_credentials"]\njwks = {{keys = [{{{keys}}}]}}\n'
+    )
+    numbers = count()
+
+    async def ask(http: httpx2.AsyncClient, client_id: str) -> int:
+        claims = {"iss": client_id, "sub": client_id, "aud": ISSUER, "jti": str(next(numbers))}
+        signed = jwt.encode(claims | {"exp": clock() + 60}, key, "ES256")
+        form = {"grant_type": "refresh_token", "refresh_token": f"mcp_rt_{next(numbers)}"}
+        form |= {"client_assertion_type": ASSERTION_TYPE, "client_assertion": signed}
+        return (await http.post("/oauth/token", data=form)).status_code
+
+    pins, file = tmp_path / "pin.json", tmp_path / "clients.toml"
+    async with limited(
+        clock, client_metadata_pins=pins, clients_file=file, client_assertion_limit="3/minute"
+    ) as world:
+        stranger_id = "https://c.example/m.json"
+        assert [await ask(world.http, stranger_id) for _ in range(4)] == [400, 400, 400, 429]
+        assert [await ask(world.http, "own") for _ in range(4)] == [400] * 4
+        async with from_address(world, "203.0.113.9") as http:
+            assert await ask(http, stranger_id) == 400
+        clock.advance(62)
+        assert await ask(world.http, stranger_id) == 400
 
 
 async def test_a_dead_token_is_tried_twenty_times_and_then_the_client_is_told_to_stop(
