@@ -96,7 +96,9 @@ class ClientMetadataDocuments:
     async def _load(self, client_id: str) -> tuple[Client, Freshness]:
         with noting_failure("client metadata document", client_id):
             with fetching("client_metadata_document", split_uri(client_id).host):
-                fetched = await self._fetcher.fetch(client_id, MAX_BYTES)
+                fetched = await self._fetcher.fetch(
+                    client_id, MAX_BYTES, is_known=self._cache.has_read(client_id)
+                )
             client = read_client_metadata_document(fetched.content, client_id)
         return client, freshness(fetched)
 

@@ -68,6 +68,10 @@ class DocumentCache(Generic[T]):
     def __contains__(self, url: str) -> bool:
         return url in self._entries or url in self._loading
 
+    def has_read(self, url: str) -> bool:
+        """Whether this document was good when it was last read."""
+        return url in self._entries
+
     async def find(self, url: str, now: float, max_age: float = MAX_TTL) -> T:
         """The document, not older than `max_age` seconds if its host can be reached.
 

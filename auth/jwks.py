@@ -61,7 +61,7 @@ class JwksDocuments:
 
     async def _load(self, url: str) -> tuple[str, Freshness]:
         with noting_failure("key set", url):
-            fetched = await self._fetcher.fetch(url, MAX_BYTES)
+            fetched = await self._fetcher.fetch(url, MAX_BYTES, is_known=self._cache.has_read(url))
             try:
                 return read_jwks(read_json(fetched.content)), freshness(fetched)
             except InvalidJson as error:

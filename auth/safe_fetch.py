@@ -112,7 +112,7 @@ class SafeFetcher:
 
     `own_hosts`: our names (a port is ignored), never fetched from. `allow_loopback`: from this
     machine too, and over http, for development. `is_permitted` judges every address that a name
-    resolves to. `limit`: how often each host is asked.
+    resolves to. `limit`: how often each host is asked, and as often again for what is known.
     """
 
     def __init__(
@@ -136,11 +136,15 @@ class SafeFetcher:
         self._turns = asyncio.Semaphore(AT_ONCE)
         self._turns_by_host: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
 
-    async def fetch(self, url: str, max_bytes: int) -> Fetched:
-        """The JSON at this URL; raises DocumentUnreachable or DocumentInvalid."""
+    async def fetch(self, url: str, max_bytes: int, *, is_known: bool = False) -> Fetched:
+        """The JSON at this URL; raises DocumentUnreachable or DocumentInvalid.
+
+        `is_known`: it was good before, and URLs that strangers make up use up none of its turns.
+        """
         uri = self._read(url)
+        limit = self._limit if is_known else self._limit.apart
         try:
-            await self._limit.take(uri.host)
+            await limit.take(uri.host)
         except TooManyRequests as error:
             raise DocumentUnreachable("its host was asked too often") from error
         turns_of_host = self._turns_by_host.setdefault(

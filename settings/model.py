@@ -197,7 +197,9 @@ class Settings(BaseSettings):
         description="Metadata documents nobody named before, by requests from one address.",
     )
     client_metadata_fetch_limit: Limit = Field(
-        "60/minute", description="Requests of ours to one host for documents and keys of clients."
+        "60/minute",
+        description="Requests of ours to one host for documents and keys of clients; "
+        "as many again for those that were good before.",
     )
     client_authentication_limit: Limit = Field(
         "10/minute", description="Wrong secrets of one client from one address."

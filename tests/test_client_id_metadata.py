@@ -324,11 +324,15 @@ async def web(authority: Authority) -> AsyncIterator[WebHost]:
 
 @pytest.fixture
 def fetcher(authority: Authority, clock: Clock) -> SafeFetcher:
+    return new_fetcher(authority, clock, "60/minute")
+
+
+def new_fetcher(authority: Authority, clock: Clock, limit: str) -> SafeFetcher:
     async def resolve(_: str, __: int) -> list[str]:
         return [ADDRESS]
 
     return SafeFetcher(
-        limit=Limit("fetch", "60/minute", BoundedMemory(clock)),
+        limit=Limit("fetch", limit, BoundedMemory(clock)),
         resolve=resolve,
         is_permitted=lambda address: address == ip_address(ADDRESS),
         tls=authority.client,
@@ -450,6 +454,25 @@ async def test_key_sets_are_fetched_as_safely_and_anew_when_asked(
     clock.advance(1)
     assert '"kid":"1"' in await key_sets.fetch(web.url)
     assert '"kid":"2"' in await key_sets.fetch(web.url, anew=True)
+
+
+async def test_key_sets_that_strangers_make_up_keep_no_known_one_from_being_fetched(
+    web: WebHost, authority: Authority, clock: Clock
+) -> None:
+    key_sets = JwksDocuments(new_fetcher(authority, clock, "2/minute"), clock)
+    web.answers = [
+        answer(json.dumps({"keys": [PUBLIC_KEY]}).encode()),
+        answer(b"", "404 Not Found"),
+    ]
+    before = await key_sets.fetch(web.url)
+    clock.advance(30)
+    with pytest.raises(DocumentUnreachable, match="404"):
+        await key_sets.fetch(f"{web.url}?made-up")
+    with pytest.raises(DocumentUnreachable, match="too often"):
+        await key_sets.fetch(f"{web.url}?another")
+
+    web.answers = [answer(json.dumps({"keys": [{**PUBLIC_KEY, "kid": "new"}]}).encode())]
+    assert await key_sets.fetch(web.url, anew=True) != before
 
 
 @pytest.mark.parametrize(

@@ -382,6 +382,16 @@ DEFENCES: tuple[tuple[str, Target, str, str, str], ...] = (
         "test_safe_fetch.py::test_nothing_is_sent_where_one_address_is_not_public",
     ),
     (
+        "made-up URLs take no turns of known documents",
+        safe_fetch.SafeFetcher.fetch,
+        "self._limit if is_known else self._limit.apart",
+        "self._limit",
+        (
+            "security/test_metadata_documents.py::"
+            "test_made_up_urls_keep_no_known_document_from_being_fetched"
+        ),
+    ),
+    (
         "a stranger's key is not made to cost",
         client_assertion._is_sound,
         "key.public_numbers().e.bit_length() <= _RSA_EXPONENT_BITS",

@@ -12,8 +12,17 @@ import pytest
 
 from auth.safe_fetch import SafeFetcher
 from tests.clock import Clock
-from tests.kit import World, authorization_request, error_of, new_settings, redirected, serving
-from tests.security.kit import assert_refused
+from tests.kit import (
+    REDIRECT_URI,
+    World,
+    authorization_request,
+    error_of,
+    new_settings,
+    redirected,
+    serving,
+)
+from tests.security.kit import assert_refused, limited
+from tests.web_host import answer, web_host
 
 HOSTED = "https://client.example/client.json"
 ELSEWHERE = "https://elsewhere.example/cb"
@@ -83,6 +92,29 @@ async def test_our_own_name_is_not_fetched(clock: Clock) -> None:
             )
             response = await world.http.get("/oauth/authorize", params=request)
             assert error_of(response) == (400, "invalid_client")
+
+
+async def test_made_up_urls_keep_no_known_document_from_being_fetched(clock: Clock) -> None:
+    """Without it a stranger keeps a client out whose host wants its document read each time."""
+    settings = {"client_metadata_fetch_limit": "2/minute", "client_metadata_loopback": True}
+    async with web_host(None) as web, limited(clock, **settings) as world:
+        known = f"http://127.0.0.1:{web.port}/client.json"
+        client = documented(client_id=known, redirect_uris=[REDIRECT_URI])
+        document = answer(json.dumps(client).encode(), Cache_Control="no-cache")
+
+        async def ask(client_id: str) -> tuple[int, str]:
+            form = {"grant_type": "refresh_token", "refresh_token": "x", "client_id": client_id}
+            return error_of(await world.token(form))
+
+        web.answers = [document, answer(b"", "404 Not Found")]
+        assert await ask(known) == (400, "invalid_grant")
+        clock.advance(30)
+        for number in range(3):
+            assert await ask(f"{known}?{number}") == (503, "temporarily_unavailable")
+        assert len(web.requests) == 2
+        web.answers = [document]
+        assert await ask(known) == (400, "invalid_grant")
+        assert len(web.requests) == 3
 
 
 @pytest.fixture
