@@ -41,6 +41,9 @@ _RSA_BITS = range(2048, 4096 + 1)
 _RSA_EXPONENT_BITS = 32
 _MOST_TRIED = 4
 
+# What PyJWT raises for a stranger's JWT or key: in some versions not only its own.
+_UNREADABLE = (jwt.PyJWTError, ValueError, TypeError, RecursionError)
+
 # PyJWT proves the signature; the claims are judged here, by the server's clock.
 _SIGNATURE_ONLY: Options = {
     "verify_signature": True,
@@ -72,7 +75,7 @@ def unverified_issuer(assertion: str) -> str | None:
     """Whom an assertion names as its issuer, to find its keys by: nothing is proved yet."""
     try:
         issuer = jwt.decode(_sized(assertion), options={"verify_signature": False}).get("iss")
-    except (InvalidClient, jwt.PyJWTError):
+    except (InvalidClient, *_UNREADABLE):
         return None
     return issuer if isinstance(issuer, str) else None
 
@@ -111,7 +114,7 @@ def _sized(assertion: str) -> str:
 def _read_header(assertion: str) -> Mapping[str, Any]:
     try:
         header = jwt.get_unverified_header(assertion)
-    except jwt.PyJWTError:
+    except _UNREADABLE:
         raise InvalidClient("the client assertion is not a well-formed JWT") from None
     if header.get("alg") not in ALGORITHMS:
         raise InvalidClient(f"the client assertion must be signed with {', '.join(ALGORITHMS)}")
@@ -149,7 +152,7 @@ def _claims_if_signed(
     for key in islice(_fitting_keys(header, jwks), _MOST_TRIED):
         try:
             return jwt.decode(assertion, key, [key.algorithm_name], options=_SIGNATURE_ONLY)
-        except jwt.PyJWTError:
+        except _UNREADABLE:
             continue
     return None
 
@@ -165,7 +168,7 @@ def _fitting_keys(header: Mapping[str, Any], jwks: str) -> Iterator[jwt.PyJWK]:
             continue
         try:
             usable = jwt.PyJWK(key, algorithm)
-        except jwt.PyJWTError:
+        except _UNREADABLE:
             continue
         if _is_sound(usable.key):
             yield usable

@@ -354,6 +354,7 @@ async def test_what_is_no_jwt_is_refused(assertion: str, spent: Spent, clock: Cl
         jwks({"kty": "EC", "crv": "P-256"}),
         jwks({"kty": "EC", "crv": "P-256", "x": 7, "y": []}),
         jwks({"kty": "EC", "crv": "P-256", "x": "AA", "y": "AA"}),
+        jwks({"kty": "EC", "crv": "P-256", "x": "é", "y": {}}),
     ],
 )
 async def test_a_key_that_is_not_the_clients_or_not_for_this_proves_nothing(
@@ -424,6 +425,29 @@ async def test_a_weak_rsa_key_proves_nothing(spent: Spent, clock: Clock) -> None
         await verify(assertion, spent, clock, client(jwks(jwk(SMALL_RSA_KEY))))
 
 
+@pytest.mark.parametrize(
+    ("algorithm", "key"),
+    [
+        ("RS256", {"kty": "RSA", "n": 7, "e": "AQAB"}),
+        ("RS256", {"kty": "RSA", "n": [], "e": {}}),
+        ("EdDSA", {"kty": "OKP", "crv": "Ed25519", "x": []}),
+        ("EdDSA", {"kty": "OKP", "crv": "Ed25519", "x": "AA"}),
+    ],
+)
+async def test_what_is_no_key_proves_nothing(
+    algorithm: str, key: dict[str, Any], spent: Spent, clock: Clock
+) -> None:
+    with pytest.raises(InvalidClient, match="not signed"):
+        await verify(signed(claims(clock), algorithm), spent, clock, client(jwks(key)))
+
+
+async def test_signed_nonsense_is_refused(spent: Spent, clock: Clock) -> None:
+    assertion = jwt.api_jws.encode(b"[" * 5000, EC_KEY, "ES256")
+
+    with pytest.raises(InvalidClient, match="not signed"):
+        await verify(assertion, spent, clock, ES256_CLIENT)
+
+
 async def test_a_changed_assertion_is_refused(spent: Spent, clock: Clock) -> None:
     header, _, signature = signed(claims(clock)).split(".")
     other = signed(claims(clock, jti="2")).split(".")[1]
@@ -483,7 +507,14 @@ def test_an_assertion_names_its_issuer_before_anything_is_proved(clock: Clock) -
 
 @pytest.mark.parametrize(
     "assertion",
-    ["", "x", "é.é.é", unsigned({"alg": "none"}, {}), unsigned({"alg": "x"}, {"iss": 7})],
+    [
+        "",
+        "x",
+        "é.é.é",
+        unsigned({"alg": "none"}, {}),
+        unsigned({"alg": "x"}, {"iss": 7}),
+        jwt.api_jws.encode(b"[" * 5000, EC_KEY, "ES256"),
+    ],
 )
 def test_an_assertion_that_names_no_issuer(assertion: str) -> None:
     assert unverified_issuer(assertion) is None
