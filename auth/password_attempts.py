@@ -6,6 +6,7 @@ the person out.
 """
 
 from collections.abc import Awaitable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -14,10 +15,11 @@ from starlette.responses import Response
 
 from auth.client_address import client_network
 from auth.credentials import digest, new_secret
-from auth.errors import Overloaded, TooManyRequests
+from auth.errors import TooManyRequests
 from auth.limits import Limit
 from auth.server import AuthorizationServer
 from auth.sessions import read_cookie, set_cookie
+from auth.store import StoreUnavailable
 
 KNOWN_DEVICE_TTL = 180 * 24 * 60 * 60
 
@@ -37,8 +39,8 @@ class Attempt:
         """What came of it: only a wrong password, one that was looked at, stays counted."""
         try:
             outcome = await verdict
-        except Overloaded:
-            await self.take_back()
+        except Exception:
+            await self.undo()
             raise
         if outcome:
             await self.take_back()
@@ -48,6 +50,11 @@ class Attempt:
         """It was no failure."""
         for limit, key in self.counted:
             await limit.give_back(*key)
+
+    async def undo(self) -> None:
+        """The same on the way out of other trouble, which more of it must not hide."""
+        with suppress(StoreUnavailable):
+            await self.take_back()
 
 
 async def begin_attempt(server: AuthorizationServer, request: Request, username: str) -> Attempt:
@@ -98,7 +105,7 @@ async def _count(*counted: tuple[Limit, tuple[str, ...]]) -> Attempt:
     for position, (limit, key) in enumerate(counted):
         try:
             await limit.take(*key)
-        except TooManyRequests:
-            await Attempt(counted[:position]).take_back()
+        except (TooManyRequests, StoreUnavailable):
+            await Attempt(counted[:position]).undo()
             raise
     return Attempt(counted)

@@ -4,8 +4,9 @@ import asyncio
 import gc
 import json
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
-from itertools import count
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import replace
+from itertools import count, cycle, repeat
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +18,19 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given
 from hypothesis import strategies as st
 from jwt.algorithms import ECAlgorithm
+from starlette.requests import Request
 from starlette.types import Message, Receive, Scope, Send
 
 from auth.accounts import Passwords
+from auth.app import create_server
 from auth.client_authentication import ASSERTION_TYPE
 from auth.errors import Overloaded, TooManyRequests
 from auth.limit_storage import BoundedMemory, SharedStorage
 from auth.limits import Limit
+from auth.models import Account
+from auth.password_attempts import Attempt, begin_attempt
 from auth.store import StoreUnavailable
+from auth.store.memory import MemoryStore
 from request_limits import MAX_HEAD, MAX_HEADERS, MAX_TARGET, RequestLimits
 from resource_server.stream_limits import StreamLimits
 from tests.asgi_stream import Exchange, body
@@ -291,6 +297,55 @@ async def test_who_was_sent_away_unchecked_was_not_counted(
     activity = await browser.get("/oauth/activity")
     assert "Too many sign-ins" not in activity.text
     assert (await stranger.sign_in()).status_code == 303
+
+
+class Failing(MemoryStore):
+    """A store that fails at the look-ups whose turn it is."""
+
+    turns: Iterator[str] = repeat("works")
+
+    async def find_account_by_username(self, username: str) -> Account | None:
+        if next(self.turns) == "fails":
+            raise StoreUnavailable("a test")
+        return await super().find_account_by_username(username)
+
+
+async def test_trouble_of_ours_is_no_wrong_password(clock: Clock) -> None:
+    """Without it a store that fails makes everybody wait who tried meanwhile."""
+    settings = new_settings(sign_in_limit="2/hour", sign_in_address_limit="2/hour")
+    async with serving(clock, settings, store := Failing()) as world:
+        store.turns = cycle(("works", "fails"))  # counted, and then not looked at
+        for _ in range(3):
+            assert_refused(await world.browser().sign_in(), 503)
+        store.turns = repeat("works")
+        assert await fail(world, 1) == [400]
+        assert (await world.browser().sign_in()).status_code == 303
+
+
+async def test_what_cannot_be_counted_in_full_is_not_counted(clock: Clock) -> None:
+    """Without it trouble with Valkey makes everybody wait who tried meanwhile."""
+    storage = SharedStorage("valkey://127.0.0.1:1/0")
+    away = Limit("away", "2/hour", storage)
+    request = Request(asgi_scope())
+    server = create_server(new_settings(sign_in_limit="1/hour"), MemoryStore(), clock)
+    limits = replace(server.limits, sign_in_account_limit=away)
+    with pytest.raises(StoreUnavailable):
+        await begin_attempt(replace(server, limits=limits), request, "admin")
+    await begin_attempt(server, request, "admin")
+    await storage.close()
+
+
+async def test_trouble_in_taking_an_attempt_back_does_not_hide_what_came_before() -> None:
+    """Without it people are told of another trouble than the one that they have."""
+    storage = SharedStorage("valkey://127.0.0.1:1/0")
+
+    async def overloaded() -> bool:
+        raise Overloaded("too many", 5)
+
+    attempt = Attempt(((Limit("away", "2/hour", storage), ("k",)),))
+    with pytest.raises(Overloaded):
+        await attempt.judge(overloaded())
+    await storage.close()
 
 
 # Clients
