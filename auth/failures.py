@@ -179,7 +179,7 @@ def _page(server: AuthorizationServer, request: Request, error: PageError) -> Re
 
 
 def _is_for_person(request: Request) -> bool:
-    path = request.url.path
+    path = request.scope["path"]
     return accepts_html(request) and path not in PROGRAM_PATHS and WELL_KNOWN not in path
 
 
@@ -201,4 +201,4 @@ def _note(
     why = f" ({description})" if description else ""
     # %r, since a stranger chose these: neither line breaks nor endless ones get into the log.
     why += "".join(f", {name} {value!r:.256}" for name, value in shown.items())
-    logger.info("%s %.256r: %d %s%s", request.method, request.url.path, status, error, why)
+    logger.info("%s %.256r: %d %s%s", request.method, request.scope["path"], status, error, why)

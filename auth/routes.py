@@ -84,6 +84,6 @@ def routes(server: AuthorizationServer) -> list[Route]:
 
 async def probe(server: AuthorizationServer, request: Request) -> Response:
     """Liveness, and readiness: the store answers (StoreUnavailable becomes 503)."""
-    if request.url.path == "/readyz":
+    if request.scope["path"] == "/readyz":
         await server.store.check()
     return Response("ok\n", media_type="text/plain")

@@ -5,8 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from auth.credentials import KeyRing
+from tests.asgi_stream import Exchange, body
 from tests.kit import KEY, REDIRECT_URI, World, authorization_request, error_of, token_request
-from tests.security.kit import FORM, assert_refused, encoded
+from tests.resource_server_kit import asgi_scope
+from tests.security.kit import FORM, PAGES, assert_refused, encoded
 
 KEYS = KeyRing([KEY.encode()])
 
@@ -68,6 +70,18 @@ async def test_bytes_that_are_no_text_are_refused(world: World, path: str, conte
     """Without it what one reader replaces another keeps."""
     response = await world.http.post(path, content=content, headers=FORM)
     assert_refused(response, 400, 401, 403)
+
+
+@pytest.mark.parametrize("path", [*PAGES, "/nothing", "/mcp", "/readyz", "/oauth/token"])
+@pytest.mark.parametrize("accept", ["text/html", "application/json"])
+async def test_a_query_that_is_no_text_is_no_failure_of_ours(
+    world: World, path: str, accept: str
+) -> None:
+    """Without it a server that does not refuse such bytes itself answers 500 and logs a fault."""
+    scope = asgi_scope("GET", Accept=accept)
+    scope |= {"path": path, "raw_path": path.encode(), "query_string": b"ui_locales=\xff"}
+    status, _ = await Exchange(world.app, scope, body(b"")).start()
+    assert status < 500
 
 
 @pytest.mark.parametrize(
