@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 
 import pydantic_core
 from mcp.server.transport_security import DEFAULT_MAX_REQUEST_BODY_SIZE
+from mcp.shared.exceptions import MCPError
 from mcp.shared.inbound import NAME_BEARING_METHODS, decode_header_value
-from mcp_types import PROTOCOL_VERSION_META_KEY
+from mcp_types import HEADER_MISMATCH, INVALID_PARAMS, INVALID_REQUEST, PROTOCOL_VERSION_META_KEY
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
 from starlette.types import Message, Receive, Scope
 
@@ -20,6 +21,10 @@ NAMES = {**NAME_BEARING_METHODS, "resources/subscribe": "uri"}
 
 NAMES_WITHIN = frozenset({"completion/complete", "subscriptions/listen"})
 """The methods that name some deeper in their parameters, and in no header."""
+
+MAX_SUBSCRIPTIONS = 1000
+MAX_KEPT = 64 * 1024
+"""Bytes of a message that a session or a stream keeps, decoded, as long as it lasts."""
 
 
 class Call(NamedTuple):
@@ -33,15 +38,16 @@ class Call(NamedTuple):
     name: str
 
 
-class HeaderMismatch(Exception):
-    """The body is of a protocol version that the MCP-Protocol-Version header does not name.
+class BadMessage(Exception):
+    """A message that the MCP server does not get to see.
 
-    `request_id` is that of the message, for the answer.
+    `request_id` is that of the message and `error` says what is wrong, for the answer.
     """
 
-    def __init__(self, request_id: str | int | None) -> None:
-        super().__init__(request_id)
+    def __init__(self, request_id: str | int | None, error: MCPError) -> None:
+        super().__init__(request_id, error)
         self.request_id = request_id
+        self.error = error
 
 
 def trim_header_values(scope: Scope) -> None:
@@ -57,7 +63,7 @@ def trim_header_values(scope: Scope) -> None:
 async def read_calls(scope: Scope, receive: Receive) -> tuple[tuple[Call, ...], Receive]:
     """The calls of a request, and the `receive` with which the application can read it (again).
 
-    Raises HeaderMismatch.
+    Raises BadMessage.
     """
     if scope["method"] != "POST":
         return (), receive
@@ -79,10 +85,10 @@ def _call_in_headers(headers: Mapping[bytes, bytes]) -> Call:
     return Call(method, name or "")
 
 
-async def _read_body(receive: Receive) -> tuple[bytes, Receive]:
+async def _read_body(receive: Receive) -> tuple[bytearray, Receive]:
     """The body as far as the SDK's limit lets it be read, and a `receive` that begins anew."""
     messages: deque[Message] = deque()
-    body = b""
+    body = bytearray()
     more = True
     while more:
         message = await receive()
@@ -96,23 +102,44 @@ async def _read_body(receive: Receive) -> tuple[bytes, Receive]:
     return body, replay
 
 
-def _calls_in_body(body: bytes, *, is_handshake: bool) -> tuple[Call, ...]:
-    """The calls in a JSON-RPC message or batch; none if it is neither: the SDK refuses it then."""
+def _calls_in_body(body: bytearray, *, is_handshake: bool) -> tuple[Call, ...]:
+    """The calls in a JSON-RPC message; none if it is no message, or a batch: the SDK refuses it."""
+    if len(body) > MAX_KEPT and not is_handshake:
+        # Before it is read: the SDK reads some JSON that we do not.
+        raise BadMessage(None, _too_long())
     try:
         decoded = pydantic_core.from_json(body)
     except ValueError:
         return ()
-    if is_handshake and isinstance(decoded, dict) and _is_stateless(decoded):
-        # The SDK would take it for a request that lost its session, and tell the client so.
+    if not isinstance(decoded, dict):
+        return ()
+    try:
+        return _calls_in_message(decoded, len(body), is_handshake=is_handshake)
+    except MCPError as error:
         request_id = decoded.get("id")
-        raise HeaderMismatch(request_id if isinstance(request_id, str | int) else None)
-    messages = decoded if isinstance(decoded, list) else [decoded]
-    return tuple(
-        call
-        for message in messages
-        if isinstance(message, dict) and "method" in message
-        for call in calls_of(str(message["method"]), message.get("params"))
-    )
+        is_id = isinstance(request_id, str | int)
+        raise BadMessage(request_id if is_id else None, error) from error
+
+
+def _calls_in_message(
+    message: Mapping[str, Any], length: int, *, is_handshake: bool
+) -> tuple[Call, ...]:
+    if is_handshake and _is_stateless(message):
+        # The SDK would take it for a request that lost its session, and tell the client so.
+        raise MCPError(
+            HEADER_MISMATCH,
+            "MCP-Protocol-Version is missing or is not the protocolVersion that _meta names",
+        )
+    method = message.get("method")
+    if not isinstance(method, str):
+        return ()
+    if length > MAX_KEPT and method == "initialize":
+        raise _too_long()
+    return calls_of(method, message.get("params"))
+
+
+def _too_long() -> MCPError:
+    return MCPError(INVALID_REQUEST, f"this message may have {MAX_KEPT} bytes and no more")
 
 
 def _is_stateless(message: Mapping[str, Any]) -> bool:
@@ -122,7 +149,10 @@ def _is_stateless(message: Mapping[str, Any]) -> bool:
 
 
 def calls_of(method: str, params: Any) -> tuple[Call, ...]:
-    """The calls that a method and its parameters are: itself, and one for all it names within."""
+    """The calls that a method and its parameters are: itself, and one for all it names within.
+
+    MCPError if these are too many.
+    """
     if method in NAMES:
         return (Call(method, _text(_within(params, NAMES[method]))),)
     calls = [Call(method, "")]
@@ -134,9 +164,15 @@ def calls_of(method: str, params: Any) -> tuple[Call, ...]:
     elif method == "subscriptions/listen":
         wanted = _within(params, "notifications")
         # The SDK reads both spellings.
-        for member in ("resourceSubscriptions", "resource_subscriptions"):
-            uris = _list(_within(wanted, member))
-            calls += [Call("resources/subscribe", _text(uri)) for uri in uris]
+        uris = [
+            *_list(_within(wanted, "resourceSubscriptions")),
+            *_list(_within(wanted, "resource_subscriptions")),
+        ]
+        if len(uris) > MAX_SUBSCRIPTIONS:
+            raise MCPError(
+                INVALID_PARAMS, f"one stream is for {MAX_SUBSCRIPTIONS} resources and no more"
+            )
+        calls += [Call("resources/subscribe", uri) for uri in dict.fromkeys(map(_text, uris))]
     return tuple(calls)
 
 

@@ -5,7 +5,6 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from mcp_types import HEADER_MISMATCH
 from starlette.types import Receive, Scope, Send
 
 from origins import Origin
@@ -122,10 +121,9 @@ def insufficient_scope(origin: Origin, scopes: Iterable[str]) -> Refusal:
     return refusal(403, INSUFFICIENT_SCOPE, description, www_authenticate=value)
 
 
-def header_mismatch(request_id: str | int | None) -> Refusal:
-    """400 in JSON-RPC: a body of the stateless protocol whose header does not say so (MCP)."""
-    message = "MCP-Protocol-Version is missing or is not the protocolVersion that _meta names"
-    error = {"code": HEADER_MISMATCH, "message": message}
+def bad_message(request_id: str | int | None, code: int, message: str) -> Refusal:
+    """400 in JSON-RPC: what is wrong with a message that the MCP server does not get to see."""
+    error = {"code": code, "message": message}
     return _json_refusal(400, {"jsonrpc": "2.0", "id": request_id, "error": error})
 
 

@@ -17,8 +17,8 @@ from starlette.types import Receive, Scope, Send
 from origins import MCP_PATH, Origins
 from resource_server.bearer import ORIGIN, RequireBearerToken
 from resource_server.browser_origins import RequireKnownOrigin
-from resource_server.calls import Call, HeaderMismatch, read_calls, trim_header_values
-from resource_server.challenges import header_mismatch, insufficient_scope
+from resource_server.calls import BadMessage, Call, read_calls, trim_header_values
+from resource_server.challenges import bad_message, insufficient_scope
 from resource_server.economies import (
     TraceWhereTraced,
     compare_headers_where_wanted,
@@ -128,8 +128,9 @@ class ProtectedResource:
         trim_header_values(scope)
         try:
             calls, receive = await read_calls(scope, receive)
-        except HeaderMismatch as error:
-            await header_mismatch(error.request_id)(scope, receive, send)
+        except BadMessage as bad:
+            refusal = bad_message(bad.request_id, bad.error.code, bad.error.message)
+            await refusal(scope, receive, send)
             return
         needed = self._needed.by(calls)
         if needed and not set(needed).issubset(token.scopes):
