@@ -2,7 +2,8 @@
 
 What cannot stream is answered as plain JSON, which costs the SDK half as much as a stream of one
 event. A stream lives no longer than its token: it ends within a sweep of its expiry and within a
-minute of its revocation. Neither costs a request a task or a timer: one sweep looks after all.
+minute of its revocation, or of the loss of a scope. Neither costs a request a task or a timer: one
+sweep looks after all.
 """
 
 import asyncio
@@ -137,9 +138,11 @@ class Responses:
             return True
         response.verified_at = now
         try:
-            return await self._verify(response.token.token) is not None
+            found = await self._verify(response.token.token)
         except VerifierUnavailable:
             return True
+        # A scope that was taken away may be the one that the stream needs.
+        return found is not None and set(response.token.scopes) <= set(found.scopes)
 
 
 class _Response:

@@ -123,6 +123,30 @@ async def test_a_stream_ends_within_a_minute_of_its_token_s_revocation(
     assert await has_ended(exchange)
 
 
+@pytest.mark.parametrize(
+    ("scopes", "is_over"),
+    [(["user"], False), (["user:write", "user", "other"], False), (["user:write"], True)],
+)
+@pytest.mark.parametrize("open_stream", OPEN)
+async def test_a_stream_ends_within_a_minute_of_the_loss_of_a_scope(
+    gate: Gate,
+    clock: Clock,
+    open_stream: Callable[[Gate], Any],
+    scopes: list[str],
+    *,
+    is_over: bool,
+) -> None:
+    exchange = await open_stream(gate)
+    gate.tokens.add(GOOD, scopes=scopes)
+    clock.advance(60)
+    await sweep(gate)
+    if is_over:
+        assert await has_ended(exchange)
+    else:
+        assert not exchange.task.done()
+        gate.resource.close_streams()
+
+
 async def test_a_stream_s_token_is_verified_no_more_than_twice_a_minute(
     gate: Gate, clock: Clock
 ) -> None:
