@@ -109,14 +109,19 @@ class Remembered:
 
     async def get(self, newer_than: float = float("-inf")) -> dict[str, Any]:
         """The document, fetched after `newer_than`; Unreachable if there is none to be had."""
+        # What is fresh waits for nobody who wants it fresher.
+        if self._document is not None and self._is_fresh(newer_than):
+            return self._document
         async with self._lock:
             now = self._clock()
-            is_stale = now - self._fetched_at >= self._ttl or self._fetched_at <= newer_than
-            if is_stale and now - self._failed_at >= RETRY_AFTER:
+            if not self._is_fresh(newer_than) and now - self._failed_at >= RETRY_AFTER:
                 await self._refresh(now)
             if self._document is None:
                 raise Unreachable(self._failure)
             return self._document
+
+    def _is_fresh(self, newer_than: float) -> bool:
+        return self._clock() - self._fetched_at < self._ttl and self._fetched_at > newer_than
 
     async def _refresh(self, now: float) -> None:
         try:

@@ -1,5 +1,6 @@
 """An authorization server that is not ours: it says what tests want it to say."""
 
+import asyncio
 import base64
 import json
 from dataclasses import dataclass, field
@@ -37,6 +38,8 @@ class AuthorizationServer:
     published: list[str] = field(default_factory=lambda: ["rsa", "ec", "ed"])
     key_changes: dict[str, Any] = field(default_factory=dict)
     answer: Response | None = None
+    go_on: asyncio.Event | None = None
+    waiting: asyncio.Event = field(default_factory=asyncio.Event)
     asked: list[str] = field(default_factory=list)
 
     @property
@@ -47,6 +50,9 @@ class AuthorizationServer:
     async def _serve(self, request: Request) -> Response:
         path = request.url.path
         self.asked.append(path)
+        if self.go_on is not None:
+            self.waiting.set()
+            await self.go_on.wait()
         if self.answer is not None:
             return self.answer
         if path == self.metadata_path:

@@ -449,6 +449,21 @@ async def test_a_new_key_is_fetched_but_not_at_every_unknown_one(
     assert server.asked.count("/jwks") == 2
 
 
+async def test_a_token_with_an_unknown_key_holds_up_no_other(
+    check: JwtVerifier, server: AuthorizationServer, clock: Clock
+) -> None:
+    """Without it a stranger has everybody wait for an issuer that is slow."""
+    await check.ready()
+    clock.advance(30)
+    server.go_on = asyncio.Event()
+    stranger = asyncio.create_task(check(sign(claims(), kid="unknown")))
+    async with asyncio.timeout(1):
+        await server.waiting.wait()
+        assert await check(sign(claims())) is not None
+    server.go_on.set()
+    assert await stranger is None
+
+
 @pytest.mark.parametrize("uri", [None, "http://as.example/jwks", "file:///etc/passwd"])
 async def test_keys_are_only_fetched_from_where_nobody_can_change_them(
     check: JwtVerifier, server: AuthorizationServer, uri: str | None
