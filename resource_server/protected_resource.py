@@ -28,6 +28,7 @@ from resource_server.refusals import Refusals
 from resource_server.registry import Registry, may_speak
 from resource_server.responses import JsonWhereNothingStreams, Responses
 from resource_server.scopes import ScopeGate, ScopesNeeded, union
+from resource_server.session_limits import SessionLimits
 from resource_server.stream_limits import StreamLimits
 from resource_server.verifiers import VerifyToken
 from settings import Settings
@@ -85,6 +86,7 @@ class ProtectedResource:
             transport_security=_NO_SECOND_LOOK,
         ).routes
         self._sessions = mcp.session_manager
+        self._session_limits = SessionLimits(mcp)
         compare_headers_where_wanted(mcp)
         self._answered_at_once = _answered_at_once(mcp)
         self._streams = streams
@@ -141,6 +143,10 @@ class ProtectedResource:
             return
         if self._is_answered_at_once(calls):
             await self._responses.give(scope, receive, send, token, is_json=True)
+            return
+        if too_many_sessions := self._session_limits.refuse(calls, token):
+            self._note_refusal("too_many_sessions", 429)
+            await too_many_sessions(scope, receive, send)
             return
         with self._streams.one_more(token) as too_many:
             if too_many:

@@ -123,6 +123,23 @@ async def test_so_many_sessions_and_no_more_and_none_for_ever(gate: Gate) -> Non
     assert (await gate.post(rpc("ping"), GOOD, **carried)).status_code == 404
 
 
+async def test_one_person_opens_so_many_sessions_and_no_more(gate: Gate) -> None:
+    """Without it one person's programs leave no session for anybody else, and no memory."""
+    limits = gate.resource._session_limits  # noqa: SLF001 - two hundred take long
+    assert limits.per_person == 200
+    limits.per_person = 2
+    gate.tokens.add("a program's own", subject=None)
+    for token in (GOOD, BOB, "a program's own"):
+        first = await gate.open_session(token)
+        await gate.open_session(token)
+        refused = await gate.post(INITIALIZE, token)
+        assert refused.status_code == 429
+        assert int(refused.headers["retry-after"]) > 0
+        assert (await gate.post(rpc("ping"), token, **first)).status_code == 200
+        await gate.http.delete("/mcp", headers=wire(token, first))
+        await gate.open_session(token)
+
+
 async def test_state_between_rounds_is_its_owners_unchanged_and_for_ten_minutes(
     clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
