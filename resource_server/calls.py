@@ -60,6 +60,14 @@ def trim_header_values(scope: Scope) -> None:
         scope["headers"] = [(name, value.strip(b" \t")) for name, value in headers]
 
 
+def drop_last_event_id(scope: Scope) -> None:
+    """Take Last-Event-ID out: nothing is kept that could be sent again, so a new stream begins.
+
+    The SDK (2.3), which has nowhere to look, would not answer at all.
+    """
+    scope["headers"] = [header for header in scope["headers"] if header[0] != b"last-event-id"]
+
+
 async def read_calls(scope: Scope, receive: Receive) -> tuple[tuple[Call, ...], Receive]:
     """The calls of a request, and the `receive` with which the application can read it (again).
 

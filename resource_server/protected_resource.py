@@ -17,7 +17,13 @@ from starlette.types import Receive, Scope, Send
 from origins import MCP_PATH, Origins
 from resource_server.bearer import ORIGIN, RequireBearerToken
 from resource_server.browser_origins import RequireKnownOrigin
-from resource_server.calls import BadMessage, Call, read_calls, trim_header_values
+from resource_server.calls import (
+    BadMessage,
+    Call,
+    drop_last_event_id,
+    read_calls,
+    trim_header_values,
+)
 from resource_server.challenges import bad_message, insufficient_scope
 from resource_server.economies import (
     TraceWhereTraced,
@@ -144,6 +150,8 @@ class ProtectedResource:
         if self._is_answered_at_once(calls):
             await self._responses.give(scope, receive, send, token, is_json=True)
             return
+        if scope["method"] == "GET":
+            drop_last_event_id(scope)
         if too_many_sessions := self._session_limits.refuse(calls, token):
             self._note_refusal("too_many_sessions", 429)
             await too_many_sessions(scope, receive, send)

@@ -190,6 +190,14 @@ async def test_all_streams_can_be_closed_at_once(
     assert await has_ended(late)
 
 
+async def test_a_stream_that_cannot_be_taken_up_again_begins_anew(gate: Gate) -> None:
+    session = await gate.open_session()
+    exchange = ask(gate, None, "GET", **session, Last_Event_ID="7")
+    status, headers = await exchange.start()
+    assert (status, headers["content-type"]) == (200, "text/event-stream")
+    await exchange.disconnect()
+
+
 async def test_a_session_outlives_its_stream(gate: Gate) -> None:
     session = await gate.open_session()
     for _ in range(2):
