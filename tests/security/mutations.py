@@ -40,7 +40,9 @@ from host_guard import HostGuard
 from request_limits import RequestLimits, _Exchange
 from resource_server.bearer import RequireBearerToken
 from resource_server.browser_origins import RequireKnownOrigin
+from resource_server.calls import _calls_in_body, calls_of
 from resource_server.protected_resource import ProtectedResource
+from resource_server.session_limits import SessionLimits
 from resource_server.stream_limits import StreamLimits
 from startup import start
 from tests.mutants import Mutant
@@ -432,6 +434,27 @@ DEFENCES: tuple[tuple[str, Target, str, str, str], ...] = (
         "self._per_person = per_person",
         "self._per_person = 10**9",
         "security/test_limits.py::test_one_person_opens_so_many_streams_and_no_more",
+    ),
+    (
+        "one person has so many sessions",
+        SessionLimits.refuse,
+        "if opened >= self.per_person",
+        "if False",
+        "security/test_sessions.py::test_one_person_opens_so_many_sessions_and_no_more",
+    ),
+    (
+        "a stream is for so many resources",
+        calls_of,
+        "if len(uris) > MAX_SUBSCRIPTIONS:",
+        "if False:",
+        "security/test_limits.py::test_a_stream_is_for_so_many_resources_and_no_more",
+    ),
+    (
+        "what a stream keeps is short",
+        _calls_in_body,
+        "if len(body) > MAX_KEPT and not is_handshake:",
+        "if False:",
+        ("security/test_limits.py::test_what_is_kept_as_long_as_a_stream_or_a_session_is_short"),
     ),
     (
         "cookies are out of reach for scripts",
