@@ -17,6 +17,7 @@ sharing.py             what replicas share, so that any of them can answer
 shared_subscriptions.py  SEP-2575           events that reach listeners on every replica
 economies.py           what the SDK does for every call, left out where nothing comes of it
 browser_origins.py     MCP streamable HTTP  which web pages may call
+session_limits.py      MCP streamable HTTP  how many sessions one person has open
 registry.py            the functions behind an MCP server's names
 loading.py             the MCP server that a setting names
 server.py, people.py   the MCP server that comes along: edit it first
