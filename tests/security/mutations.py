@@ -447,14 +447,14 @@ DEFENCES: tuple[tuple[str, Target, str, str, str], ...] = (
         calls_of,
         "if len(uris) > MAX_SUBSCRIPTIONS:",
         "if False:",
-        "security/test_limits.py::test_a_stream_is_for_so_many_resources_and_no_more",
+        "security/test_messages.py::test_a_stream_is_for_so_many_resources_and_no_more",
     ),
     (
         "what a stream keeps is short",
         _calls_in_body,
         "if len(body) > MAX_KEPT and not is_handshake:",
         "if False:",
-        ("security/test_limits.py::test_what_is_kept_as_long_as_a_stream_or_a_session_is_short"),
+        ("security/test_messages.py::test_what_is_kept_as_long_as_a_stream_or_a_session_is_short"),
     ),
     (
         "cookies are out of reach for scripts",
