@@ -112,6 +112,23 @@ async def test_a_grant_is_listed_once_its_code_is_exchanged(store: Store) -> Non
     assert await store.find_grant(pending.grant_id, NOW) == pending
 
 
+async def test_those_whose_code_waits_are_listed_for_whoever_asks_for_them(store: Store) -> None:
+    exchanged = await add_exchanged(store, "exchanged", created_at=NOW - 10)
+    pending = await add_pending(store, "pending")
+    other = new_grant("other", client_id="another client", created_at=NOW - 5)
+    assert await store.add_grant(other, new_code(other))
+    await add_pending(store, "bob's", "bob")
+    ended = await add_pending(store, "ended")
+    await store.revoke_grant(ended.grant_id, NOW)
+
+    async def found(now: int = NOW, client_id: str | None = None) -> list[Grant]:
+        return list(await store.find_grants("ada", now, client_id, with_unexchanged=True))
+
+    assert await found() == [pending, other, exchanged]
+    assert await found(client_id=pending.client_id) == [pending, exchanged]
+    assert await found(pending.expires_at) == [exchanged]
+
+
 async def test_grants_are_listed_newest_first(store: Store) -> None:
     for created_at in (NOW - 20, NOW, NOW - 10):
         await add_exchanged(store, f"grant of {created_at}", created_at=created_at)

@@ -144,8 +144,13 @@ async def _revoke(server: AuthorizationServer, request: Request, grant: Grant) -
 async def _own_grants(
     server: AuthorizationServer, signed_in: SignedIn, grant_id: str
 ) -> Sequence[Grant]:
-    """The person's grants of one connection; somebody else's does not exist for them."""
-    grants = await server.store.find_grants(signed_in.account.subject, server.now())
+    """The person's grants of one connection; somebody else's does not exist for them.
+
+    Those too whose code is still on its way to the app: it must not be worth more than is left.
+    """
+    grants = await server.store.find_grants(
+        signed_in.account.subject, server.now(), with_unexchanged=True
+    )
     shown = next((grant for grant in grants if grant.grant_id == grant_id), None)
     if shown is None:
         raise PageError("not_found", 404)

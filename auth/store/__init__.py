@@ -164,9 +164,17 @@ class Store(Protocol):
         """The live grant with this id."""
 
     async def find_grants(
-        self, subject: str, now: int, client_id: str | None = None
+        self,
+        subject: str,
+        now: int,
+        client_id: str | None = None,
+        *,
+        with_unexchanged: bool = False,
     ) -> Sequence[Grant]:
-        """The live grants of a person (to this client) whose codes were exchanged, newest first."""
+        """The live grants of a person (to this client), newest first.
+
+        Those whose code was not exchanged yet are left out, if it is not said otherwise.
+        """
 
     async def find_code(self, digest: Digest, now: int) -> tuple[Code, Grant] | None:
         """An unexpired code, spent or not, with its grant, revoked or not."""

@@ -30,7 +30,7 @@ from auth import (
     sessions,
 )
 from auth.clients import _find_document, has_secret
-from auth.endpoints import authorization, consent, introspection, registration
+from auth.endpoints import authorization, connections, consent, introspection, registration
 from auth.grants import authorization_code
 from auth.issuing import new_access_token
 from auth.pages.security_headers import _content_security_policy, security_headers
@@ -264,6 +264,13 @@ DEFENCES: tuple[tuple[str, Target, str, str, str], ...] = (
         "code.client_id == client.client_id",
         "True",
         "security/test_code.py::test_another_client_neither_gets_nor_burns_it",
+    ),
+    (
+        "revoking and narrowing count for waiting codes",
+        connections._own_grants,
+        "with_unexchanged=True",
+        "with_unexchanged=False",
+        "security/test_consent.py::test_a_code_on_its_way_is_worth_no_more_than_what_is_left",
     ),
     (
         "a replayed code ends what it gave",

@@ -132,6 +132,23 @@ async def test_the_yes_of_one_person_is_not_the_others(world: World) -> None:
     assert_refused(page, 403)
 
 
+@pytest.mark.parametrize(("action", "left"), [("revoke", None), ("narrow", "user")])
+async def test_a_code_on_its_way_is_worth_no_more_than_what_is_left(
+    world: World, action: str, left: str | None
+) -> None:
+    """Without it an app that keeps a code back has everything again that was taken from it."""
+    client, other = await world.register(), await world.register(client_name="Another")
+    await world.tokens(client, scope="user user:write")
+    code, others = [await world.code(c, scope="user user:write") for c in (client, other)]
+    browser = await world.signed_in()
+    await browser.get("/oauth/connections")
+    await browser.press(action)
+    answer = (await world.exchange(client, code)).json()
+    assert answer.get("scope") == left
+    assert answer.get("error") == (None if left else "invalid_grant")
+    assert (await world.exchange(other, others)).json()["scope"] == "user user:write"
+
+
 async def test_nobody_revokes_or_narrows_what_another_allowed(world: World) -> None:
     """Without it a grant's id, which is in a log or a page, ends somebody's connection."""
     await add_person(world, "bob", BOB)

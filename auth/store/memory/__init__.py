@@ -118,9 +118,16 @@ class MemoryStore(People):
         return grant if grant is not None and is_live(grant, now) else None
 
     async def find_grants(
-        self, subject: str, now: int, client_id: str | None = None
+        self,
+        subject: str,
+        now: int,
+        client_id: str | None = None,
+        *,
+        with_unexchanged: bool = False,
     ) -> Sequence[Grant]:
-        return self._grants.in_use(subject, now, client_id)
+        live = self._grants.live_of(subject, now)
+        found = [grant for grant in live if client_id in {None, grant.client_id}]
+        return [grant for grant in found if grant.generation or with_unexchanged]
 
     async def find_code(self, digest: Digest, now: int) -> tuple[Code, Grant] | None:
         return self._grants.find_code(digest, now)
@@ -217,7 +224,7 @@ class MemoryStore(People):
         return is_live(grant, now)
 
     async def revoke_grants(self, subject: str, now: int) -> int:
-        lived = self._grants.count_live(subject, now)
+        lived = len(self._grants.live_of(subject, now))
         self._grants.end_all(subject, now)
         return lived
 

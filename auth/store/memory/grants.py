@@ -73,17 +73,11 @@ class Grants:
         """Put a grant in the place of the one with its id."""
         self._by_id[grant.grant_id] = grant
 
-    def in_use(self, subject: str, now: int, client_id: str | None) -> Sequence[Grant]:
-        """The live grants of a person (to this client) that were exchanged, newest first."""
-        grants = [self._by_id[grant_id] for grant_id in self._of.get(subject, ())]
-        if client_id is not None:
-            grants = [grant for grant in grants if grant.client_id == client_id]
-        in_use = [grant for grant in grants if grant.generation and is_live(grant, now)]
-        return sorted(in_use, key=attrgetter("created_at"), reverse=True)
-
-    def count_live(self, subject: str, now: int) -> int:
-        """How many live grants a person has, those whose code still waits included."""
-        return sum(is_live(self._by_id[grant_id], now) for grant_id in self._of.get(subject, ()))
+    def live_of(self, subject: str, now: int) -> Sequence[Grant]:
+        """The live grants of a person, newest first, those whose code still waits included."""
+        grants = (self._by_id[grant_id] for grant_id in self._of.get(subject, ()))
+        live = [grant for grant in grants if is_live(grant, now)]
+        return sorted(live, key=attrgetter("created_at"), reverse=True)
 
     def end_all(self, subject: str, now: int) -> None:
         """Revoke the grants of a person, expired ones too: the clock may be set back."""

@@ -76,14 +76,20 @@ class Grants(Database):
         return row and to_grant(row)
 
     async def find_grants(
-        self, subject: str, now: int, client_id: str | None = None
+        self,
+        subject: str,
+        now: int,
+        client_id: str | None = None,
+        *,
+        with_unexchanged: bool = False,
     ) -> Sequence[Grant]:
         select = f"""{GRANT}
-            WHERE subject = ?1 AND revoked_at IS NULL AND expires_at > ?2 AND generation > 0
-                AND client_id = coalesce(?3, client_id)
+            WHERE subject = ?1 AND revoked_at IS NULL AND expires_at > ?2
+                AND client_id = coalesce(?3, client_id) AND (?4 OR generation > 0)
             ORDER BY created_at DESC, rowid DESC
         """
-        rows = self._read(lambda db: db.execute(select, (subject, now, client_id)).fetchall())
+        asked = (subject, now, client_id, with_unexchanged)
+        rows = self._read(lambda db: db.execute(select, asked).fetchall())
         return [to_grant(row) for row in rows]
 
     async def find_code(self, digest: Digest, now: int) -> tuple[Code, Grant] | None:

@@ -102,13 +102,18 @@ class ValkeyStore(People):
         return None if found is None else load_flat(Grant, json.loads(found))
 
     async def find_grants(
-        self, subject: str, now: int, client_id: str | None = None
+        self,
+        subject: str,
+        now: int,
+        client_id: str | None = None,
+        *,
+        with_unexchanged: bool = False,
     ) -> Sequence[Grant]:
         of = {} if client_id is None else {"client": digest_of(client_id).hex()}
         stored = json.loads(await self._run("find_grants", subject=subject, now=now, **of))
         grants = [load_flat(Grant, fields) for fields in stored]
-        exchanged = [grant for grant in grants if grant and grant.generation]
-        return sorted(exchanged, key=attrgetter("created_at"), reverse=True)
+        found = [grant for grant in grants if grant and (grant.generation or with_unexchanged)]
+        return sorted(found, key=attrgetter("created_at"), reverse=True)
 
     async def find_code(self, digest: Digest, now: int) -> tuple[Code, Grant] | None:
         found = await self._run("find_code", digest=digest.hex())
