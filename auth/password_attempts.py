@@ -1,8 +1,9 @@
 """Attempts at a person's password: counted before anything is hashed, taken back if they succeed.
 
 With one name, from one address, from everywhere. A browser in which that person has signed in
-before shows a sealed cookie and is counted by itself, so that nobody who fails on purpose keeps
-the person out.
+with today's password shows a sealed cookie and is counted by itself, so that nobody who fails on
+purpose keeps the person out. Of such cookies anybody may have as many as they like: who got one
+knew what there is to guess.
 """
 
 from collections.abc import Awaitable
@@ -17,6 +18,7 @@ from auth.client_address import client_network
 from auth.credentials import digest, new_secret
 from auth.errors import TooManyRequests
 from auth.limits import Limit
+from auth.models import Account
 from auth.server import AuthorizationServer
 from auth.sessions import read_cookie, set_cookie
 from auth.store import StoreUnavailable
@@ -60,10 +62,11 @@ class Attempt:
 async def begin_attempt(server: AuthorizationServer, request: Request, username: str) -> Attempt:
     """Count an attempt to sign in with this name. Raises TooManyRequests, and counts nothing."""
     limits, name = server.limits, username.casefold()
-    if device := _find_device(server, request, name):
+    account = await server.store.find_account_by_username(username)
+    if device := _find_device(server, request, account):
         return await _count((limits.sign_in_limit, ("device", device)))
     by_name, by_account = limits.sign_in_limit, limits.sign_in_account_limit
-    if await server.store.find_account_by_username(username) is None:
+    if account is None:
         # Names of nobody are without number, and must not make us forget what was tried with one.
         by_name, by_account = by_name.apart, by_account.apart
     network = client_network(server, request)
@@ -80,25 +83,29 @@ async def begin_password_change(server: AuthorizationServer, subject: str) -> At
 
 
 def remember_device(
-    server: AuthorizationServer, request: Request, response: Response, username: str
+    server: AuthorizationServer, request: Request, response: Response, account: Account
 ) -> None:
-    """Let this browser show from now on that this person has signed in there."""
+    """Let this browser show from now on that this person has given this password there."""
     ends_at = server.now() + KNOWN_DEVICE_TTL
-    device = {"u": _who(username.casefold()), "d": new_secret(), "e": ends_at}
+    device = {"u": _who(account), "d": new_secret(), "e": ends_at}
     sealed = server.keys.seal(_PURPOSE, device)
     set_cookie(response, server.origin(request), _COOKIE, sealed, KNOWN_DEVICE_TTL)
 
 
-def _find_device(server: AuthorizationServer, request: Request, name: str) -> str | None:
-    """The id of this browser, if the person with this name has signed in in it."""
+def _find_device(
+    server: AuthorizationServer, request: Request, account: Account | None
+) -> str | None:
+    """The id of this browser, if this person has given the password they have now in it."""
     device = server.keys.unseal(_PURPOSE, read_cookie(server, request, _COOKIE) or "")
-    if device is None or device["u"] != _who(name) or server.now() >= device["e"]:
+    if device is None or account is None or server.now() >= device["e"]:
+        return None
+    if device["u"] != _who(account):
         return None
     return str(device["d"])
 
 
-def _who(name: str) -> str:
-    return digest(name).hex()
+def _who(account: Account) -> str:
+    return digest(f"{account.subject} {account.password_hash}").hex()
 
 
 async def _count(*counted: tuple[Limit, tuple[str, ...]]) -> Attempt:

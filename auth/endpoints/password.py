@@ -1,5 +1,6 @@
 """A person's own password."""
 
+from dataclasses import replace
 from typing import Any
 
 from starlette.requests import Request
@@ -13,7 +14,7 @@ from auth.errors import Overloaded, TooManyRequests
 from auth.forms import OpenedForm, open_form, render_form
 from auth.models import Account
 from auth.pages import page_path
-from auth.password_attempts import begin_password_change
+from auth.password_attempts import begin_password_change, remember_device
 from auth.server import AuthorizationServer
 from auth.sessions import SignedIn, find_signed_in
 
@@ -58,7 +59,9 @@ async def post_password(server: AuthorizationServer, request: Request) -> Respon
         # The operator set another one meanwhile, and theirs is the last word.
         return _page(server, request, signed_in, 400, problem="credentials")
     await audit.record(server, request, "password_changed", subject=account.subject)
-    return _page(server, request, signed_in, done=True)
+    response = _page(server, request, signed_in, done=True)
+    remember_device(server, request, response, replace(account, password_hash=new_hash))
+    return response
 
 
 async def _problem(

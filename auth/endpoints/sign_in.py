@@ -52,7 +52,7 @@ async def post_sign_in(server: AuthorizationServer, request: Request) -> Respons
         reason = "wrong username or password"
         again = await _again(server, request, form, username, "credentials")
         return _note_failure(server, request, again, username, "sign_in_failed", reason)
-    remember_device(server, request, response, username)
+    remember_device(server, request, response, account)
     await server.store.record_sign_in(account.subject, server.now())
     await audit.record(server, request, "sign_in_succeeded", subject=account.subject)
     return response

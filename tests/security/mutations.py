@@ -226,9 +226,22 @@ DEFENCES: tuple[tuple[str, Target, str, str, str], ...] = (
     (
         "a known browser is known for one person",
         password_attempts._find_device,
-        'device["u"] != _who(name)',
+        'device["u"] != _who(account)',
         "False",
-        "security/test_limits.py::test_a_browser_is_known_for_one_person_and_by_our_seal",
+        (
+            "security/test_limits.py::"
+            "test_a_browser_is_known_for_one_person_with_one_password_and_by_our_seal"
+        ),
+    ),
+    (
+        "a known browser is known for one password",
+        password_attempts._who,
+        " {account.password_hash}",
+        "",
+        (
+            "security/test_limits.py::"
+            "test_a_browser_is_known_for_one_person_with_one_password_and_by_our_seal"
+        ),
     ),
     (
         "only the operator's proxies are believed",

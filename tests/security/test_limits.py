@@ -44,6 +44,7 @@ from tests.kit import (
     authorization_request,
     error_of,
     new_settings,
+    password_change,
     registration,
     serving,
     token_request,
@@ -160,11 +161,14 @@ async def test_a_known_browser_may_not_guess_without_end_either(guarded: World) 
     assert statuses == [400] * 5 + [429]
 
 
-@pytest.mark.parametrize("change", ["name", "seal", "age"])
-async def test_a_browser_is_known_for_one_person_and_by_our_seal(
+@pytest.mark.parametrize("change", ["name", "seal", "age", "password"])
+async def test_a_browser_is_known_for_one_person_with_one_password_and_by_our_seal(
     guarded: World, change: str
 ) -> None:
-    """Without it anybody's cookie, or one that is made up, opens everybody's door."""
+    """Without it anybody's cookie, or one that is made up, opens everybody's door.
+
+    And whoever collected cookies with an old password may guess the new one with each of them.
+    """
     known = await guarded.signed_in()
     [(cookie, sealed)] = [(c.name, c.value) for c in known.http.cookies.jar if "device" in c.name]
     assert sealed
@@ -174,9 +178,25 @@ async def test_a_browser_is_known_for_one_person_and_by_our_seal(
     if change == "age":
         guarded.clock.advance(180 * 86_400)
         await fail(guarded, 5, username)
+    if change == "password":
+        [admin] = [a for a in await guarded.store.list_accounts() if a.username == "admin"]
+        again = await Passwords(8, 1, queue=1).hash(password)
+        await guarded.store.change_password(admin.subject, again, guarded.clock())
     browser = guarded.browser()
     browser.http.cookies.set(cookie, sealed[:-2] + "xx" if change == "seal" else sealed)
     assert (await browser.sign_in(username, password)).status_code == 429
+
+
+async def test_the_browser_in_which_a_password_was_changed_stays_known(guarded: World) -> None:
+    """Without it who changes it because of an attack is the first to be kept out by it."""
+    known, new = await guarded.signed_in(), "another password of admin"
+    await known.get("/oauth/password")
+    await known.post("/oauth/password", {"form": known.form, **password_change(PASSWORD, new)})
+    await known.post("/oauth/sign-out", {"form": await form_of(known)})
+    await fail(guarded, 5)
+    assert (await guarded.browser().sign_in(password=new)).status_code == 429
+    await known.get("/oauth/sign-in")
+    assert (await known.sign_in(password=new)).status_code == 303
 
 
 @pytest.mark.slow
