@@ -23,13 +23,15 @@ from auth.sessions import SignedIn, find_browser, keep_browser
 class OpenedForm:
     """A form that came back from the browser it was given to.
 
-    `parameters` is the authorization request that waits, if one does; `shown` the scopes it showed;
-    `nonce` names this one form, so that it can be spent; `session` whose it is.
+    `parameters` is the authorization request that waits, if one does; `shown` the scopes it showed,
+    `held` those of them that it showed as held already, not to be ticked; `nonce` names this one
+    form, so that it can be spent; `session` whose it is.
     """
 
     values: Form
     parameters: Mapping[str, str]
     shown: tuple[str, ...]
+    held: tuple[str, ...]
     nonce: str
     session: str
     expires_at: int
@@ -45,6 +47,7 @@ def render_form(
     signed_in: SignedIn | None = None,
     parameters: Mapping[str, str] | None = None,
     shown: tuple[str, ...] = (),
+    held: tuple[str, ...] = (),
     redirect_uri: str | None = None,
     got_at: str | None = None,
     **context: Any,
@@ -58,6 +61,7 @@ def render_form(
             "i": _session(signed_in),
             "p": dict(parameters or {}),
             "s": shown,
+            "h": held,
             "n": new_secret(),
             "e": server.now() + server.settings.request_ttl,
         },
@@ -107,6 +111,8 @@ async def read_form(server: AuthorizationServer, request: Request, *templates: s
         values=values,
         parameters=payload["p"],
         shown=tuple(payload["s"]),
+        # A form that was open during an upgrade may be from before there was such a field.
+        held=tuple(payload.get("h", ())),
         nonce=payload["n"],
         session=payload["i"],
         expires_at=payload["e"],

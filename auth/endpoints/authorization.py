@@ -108,6 +108,7 @@ def _ask_for_consent(
         signed_in=signed_in,
         parameters=asked.parameters,
         shown=asked.scopes,
+        held=tuple(scope for scope in asked.scopes if scope not in consent.new),
         redirect_uri=redirect_uri,
         client=asked.client,
         scopes=choices(server, consent),

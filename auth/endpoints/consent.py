@@ -61,8 +61,8 @@ async def _allow(
     waiting = Form.of(form.parameters.items())
     asked = read_authorization_request(server, request, redirection, waiting)
     question = await find_consent(server, signed_in.account, asked)
-    # What cannot be unticked – required, or held before – is not submitted either.
-    kept = {scope for scope in asked.scopes if scope not in question.new}
+    # What cannot be unticked – required, or held before and still – is not submitted either.
+    kept = set(form.held) & set(question.held)
     ticked = {scope for scope in asked.scopes if form.values.get(f"scope:{scope}")}
     allowed = kept | ticked | set(server.scopes.required)
     scopes = tuple(s for s in asked.scopes if s in allowed and s in form.shown)

@@ -162,6 +162,16 @@ DEFENCES: tuple[tuple[str, Target, str, str, str], ...] = (
         "security/test_metadata_documents.py::test_a_document_that_changed_is_asked_about_again",
     ),
     (
+        "what was not shown as held is allowed only when it is ticked",
+        consent._allow,
+        "set(form.held) & ",
+        "",
+        (
+            "security/test_consent.py::"
+            "test_what_was_unticked_is_not_allowed_because_another_tab_allowed_it"
+        ),
+    ),
+    (
         "what was not shown is not allowed",
         consent._allow,
         "and s in form.shown",

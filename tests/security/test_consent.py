@@ -77,6 +77,39 @@ async def test_nothing_can_be_added_on_the_way_back(world: World, more: dict[str
     assert tokens["scope"] == "user"
 
 
+async def test_what_was_unticked_is_not_allowed_because_another_tab_allowed_it(
+    clock: Clock,
+) -> None:
+    """Without it a page that stood open says no to a scope and gives it."""
+    async with serving(clock, new_settings(scopes=("user", "a", "b"))) as world:
+        client, browser = await world.register(), await world.signed_in()
+        await browser.get(
+            "/oauth/authorize", params=authorization_request(client, scope="user a b")
+        )
+        form = browser.form
+        answer = await browser.allow(authorization_request(client, scope="user a"))
+        assert (await world.exchange(client, redirected(answer)["code"])).status_code == 200
+        sent = {"form": form, "decision": "allow", "scope:b": "yes"}
+        code = redirected(await browser.post("/oauth/consent", sent))["code"]
+        assert (await world.exchange(client, code)).json()["scope"] == "user b"
+
+
+async def test_what_was_taken_back_meanwhile_is_not_held_any_more(clock: Clock) -> None:
+    """Without it a page that stood open gives back what was revoked in another tab."""
+    async with serving(clock, new_settings(scopes=("user", "a", "b"))) as world:
+        client, browser = await world.register(), await world.signed_in()
+        await world.tokens(client, scope="user a")
+        await browser.get(
+            "/oauth/authorize", params=authorization_request(client, scope="user a b")
+        )
+        form = browser.form
+        await browser.get("/oauth/connections")
+        await browser.press("narrow")
+        sent = {"form": form, "decision": "allow", "scope:b": "yes"}
+        code = redirected(await browser.post("/oauth/consent", sent))["code"]
+        assert (await world.exchange(client, code)).json()["scope"] == "user b"
+
+
 async def test_what_was_not_shown_is_not_allowed_whatever_the_settings_say_now(
     clock: Clock,
 ) -> None:
