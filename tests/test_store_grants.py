@@ -8,7 +8,7 @@ import pytest
 
 from auth.credentials import digest
 from auth.models import Consumption, Grant, Rotation
-from auth.store import UNUSED_GRANTS_EACH, Store
+from auth.store import GRANTS_OF_A_CLIENT, UNUSED_GRANTS_EACH, Store
 from tests.store_records import (
     GRACE,
     GRANTED_UNTIL,
@@ -353,3 +353,24 @@ async def test_what_a_client_was_given_for_itself_is_nobodys_and_not_counted(sto
     for grant in grants:
         assert await store.add_grant(grant, new_access_token(grant))
     assert await is_alive(store, grants[0])
+
+
+@pytest.mark.slow
+async def test_of_very_many_that_a_client_has_for_itself_the_first_ends(store: Store) -> None:
+    def of(subject: str, name: str) -> Grant:
+        until = NOW + 3600
+        return new_grant(name, f"client:{subject}", client_id=subject, expires_at=until)
+
+    other, adas = of("another", "another's"), await add_exchanged(store, client_id="reporter")
+    grants = [of("reporter", f"grant {n}") for n in range(GRANTS_OF_A_CLIENT + 2)]
+    for grant in (other, *grants[:4]):
+        assert await store.add_grant(grant, new_access_token(grant))
+    more = (store.add_grant(grant, new_access_token(grant)) for grant in grants[4:-2])
+    assert all(await gather(*more))
+    await store.revoke_access_token(new_access_token(grants[1]).digest)
+    assert await is_alive(store, grants[0])
+    for n, grant in enumerate(grants[-2:]):
+        assert await store.add_grant(grant, new_access_token(grant))
+        assert await living(store, grants[:4]) == [g.grant_id for g in grants[n + 1 : 4]]
+        assert not await is_alive(store, grants[n])
+    assert all([await is_alive(store, grant) for grant in (other, adas, *grants[2:])])

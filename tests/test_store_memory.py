@@ -4,7 +4,7 @@ import pytest
 
 from auth.credentials import digest
 from auth.models import Rotation
-from auth.store import StoreUnavailable
+from auth.store import GRANTS_OF_A_CLIENT, StoreUnavailable
 from auth.store.memory import MemoryStore
 from auth.store.memory.expiring import Pool
 from tests.store_records import (
@@ -93,6 +93,19 @@ async def test_a_live_grant_never_makes_room() -> None:
     assert await store.find_code(new_code(new).digest, NOW) is None
     assert await store.find_access_token(new_access_token(for_itself).digest, NOW) is None
     assert all([await is_alive(store, grant) for grant in grants])
+
+
+async def test_a_client_that_asks_for_tokens_all_the_time_leaves_room_for_others() -> None:
+    most = GRANTS_OF_A_CLIENT + 1
+    store = await small_store(grants=most, access_tokens=most)
+    for n in range(most + 9):
+        grant = new_grant(f"grant {n}", "client:reporter")
+        assert await store.add_grant(grant, new_access_token(grant))
+    assert await is_alive(store, await add_exchanged(store, "ada's"))
+    await store.purge(NOW + ACCESS_TTL + 60, 3 * most)
+    again = new_grant("again", "client:reporter")
+    assert await store.add_grant(again, new_access_token(again))
+    assert await is_alive(store, again)
 
 
 async def test_a_store_full_of_access_tokens_gives_none_and_changes_nothing() -> None:

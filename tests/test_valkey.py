@@ -36,6 +36,7 @@ from tests.store_records import (
     new_ban,
     new_code,
     new_event,
+    new_grant,
     new_session,
 )
 from tests.valkey_server import new_valkey_server
@@ -43,7 +44,7 @@ from tests.valkey_server import new_valkey_server
 pytestmark = pytest.mark.slow
 
 HOUR = 3600
-SWEPT = {"events", "session", "sessions", "spent", "code", "token"}
+SWEPT = {"events", "session", "sessions", "spent", "code", "token", "own"}
 KEPT = {"usernames", "account", "grant", "grants", "expiring", "client", "clients", "bans"}
 
 
@@ -79,6 +80,8 @@ async def live_through_everything(store: Store) -> None:
     await store.add_event(new_event(), {"sign_in"}, 50)
     await add_pending(store, "pending")
     grant = await add_exchanged(store)
+    own = new_grant("own", "client:reporter", expires_at=NOW + HOUR)
+    await store.add_grant(own, new_access_token(own))
     await store.record_uses([Use("grant", 1, 0, 1, NOW)])
     await store.rotate_refresh_token(
         "grant", 1, new_access_token(grant, 2), GRANTED_UNTIL, NOW, GRACE
@@ -155,7 +158,8 @@ async def test_what_expires_is_swept_up_by_the_server_and_no_sooner(
     remaining = {key.split(":")[2]: server.ttl(key) for key in server.scan_iter("*")}
     assert set(remaining) == SWEPT | KEPT
     assert {kind for kind, seconds in remaining.items() if seconds == -1} == KEPT
-    lives = {"code": 60, "token": HOUR, "session": 8 * HOUR, "sessions": 8 * HOUR, "spent": 60}
+    lives = {"code": 60, "spent": 60, "token": HOUR, "own": HOUR}
+    lives |= {"session": 8 * HOUR, "sessions": 8 * HOUR}
     for kind, life in lives.items():
         assert life < remaining[kind] <= life + HOUR
 
@@ -174,9 +178,21 @@ async def test_extending_a_session_lets_the_server_keep_it_longer(
 async def test_purge_leaves_no_trace_of_grants(store: Store, server: Any) -> None:
     await live_through_everything(store)
     assert await store.purge(GRANTED_UNTIL, 1) == 1
-    assert await store.purge(GRANTED_UNTIL, 10) == 1
+    assert await store.purge(GRANTED_UNTIL, 10) == 2
     kinds = {key.split(":")[2] for key in server.scan_iter("*")}
     assert kinds.isdisjoint({"grant", "grants", "expiring", "client", "clients"})
+
+
+async def test_what_a_client_has_too_much_for_itself_leaves_no_trace(
+    store: Store, server: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("auth.store.valkey.GRANTS_OF_A_CLIENT", 1)
+    for n in range(3):
+        grant = new_grant(f"grant {n}", "client:reporter", client_id="reporter")
+        await store.add_grant(grant, new_access_token(grant))
+    assert len(list(server.scan_iter("latchgate:1:token:*"))) == 1
+    assert len(list(server.scan_iter("latchgate:1:grant:*"))) == 1
+    assert server.llen("latchgate:1:own:" + digest("reporter").hex()) == 1
 
 
 async def test_purge_gets_past_a_grant_that_somebody_deleted(store: Store, server: Any) -> None:

@@ -12,8 +12,8 @@ The contract in words:
   a restart, not a clock set back.
 * `find_…` answers None for what is unknown, expired or revoked, unless its docstring says else.
   Something is expired from the second of its `expires_at` on.
-* What a person has is bounded, and of what is theirs alone the oldest makes room: nobody can fill
-  the store, and nobody can end what is somebody else's.
+* What a person has is bounded, and what a client has for itself, and of what is theirs alone the
+  oldest makes room: nobody can fill the store, and nobody can end what is somebody else's.
 * Trouble with the backend is `StoreUnavailable`, always; it reaches clients as 503 (never 401,
   which makes them throw good tokens away).
 """
@@ -40,6 +40,8 @@ SESSIONS_EACH = 100
 UNUSED_GRANTS_EACH = 200
 """So many grants that are of no use (yet) may a person have: dead ones that are still remembered,
 and those whose code was not exchanged."""
+GRANTS_OF_A_CLIENT = 1_000
+"""So many grants for itself (client_credentials) may a client have: each token is one."""
 
 
 class StoreUnavailable(Exception):
@@ -157,7 +159,7 @@ class Store(Protocol):
 
         Of more than UNUSED_GRANTS_EACH of a person some are forgotten, and so end: first what is
         dead, then what was never exchanged, of the same client before others'. A live one that
-        was exchanged never is.
+        was exchanged never is. Of more than GRANTS_OF_A_CLIENT for itself the first added ends.
         """
 
     async def find_grant(self, grant_id: str, now: int) -> Grant | None:

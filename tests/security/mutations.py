@@ -35,6 +35,7 @@ from auth.grants import authorization_code
 from auth.issuing import new_access_token
 from auth.pages.security_headers import _content_security_policy, security_headers
 from auth.store.memory import MemoryStore
+from auth.store.memory.grants import Grants
 from connection_limits import LimitedProtocol
 from host_guard import HostGuard
 from request_limits import RequestLimits, _Exchange
@@ -294,6 +295,16 @@ DEFENCES: tuple[tuple[str, Target, str, str, str], ...] = (
         "with_unexchanged=True",
         "with_unexchanged=False",
         "security/test_consent.py::test_a_code_on_its_way_is_worth_no_more_than_what_is_left",
+    ),
+    (
+        "what a client has for itself is bounded",
+        Grants.forget_first_of,
+        "len(own) > self._most_of_a_client",
+        "False",
+        (
+            "test_store_memory.py::"
+            "test_a_client_that_asks_for_tokens_all_the_time_leaves_room_for_others"
+        ),
     ),
     (
         "a replayed code ends what it gave",

@@ -22,7 +22,7 @@ from auth.models import (
     Rotation,
     Use,
 )
-from auth.store import SESSIONS_EACH, UNUSED_GRANTS_EACH
+from auth.store import GRANTS_OF_A_CLIENT, SESSIONS_EACH, UNUSED_GRANTS_EACH
 from auth.store.memory.expiring import Expiring, Pool
 from auth.store.memory.grants import Grants, is_live
 from auth.store.memory.people import People
@@ -44,7 +44,8 @@ class MemoryStore(People):
         max_spent: int = 500_000,
         max_sessions_each: int = SESSIONS_EACH,
     ) -> None:
-        super().__init__(Sessions(max_sessions_each), Grants(max_grants, UNUSED_GRANTS_EACH))
+        grants = Grants(max_grants, UNUSED_GRANTS_EACH, GRANTS_OF_A_CLIENT)
+        super().__init__(Sessions(max_sessions_each), grants)
         self._max_access_tokens = max_access_tokens
         self._max_spent = max_spent
         self._bans: dict[Digest, Ban] = {}
@@ -111,6 +112,8 @@ class MemoryStore(People):
         self._access_tokens.make_room(self._max_access_tokens, grant.created_at)
         self._grants.add(shared, None)
         self._add_access_token(issued, shared)
+        for forgotten in self._grants.forget_first_of(shared, issued.digest):
+            self._access_tokens.pop(forgotten, None)
         return True
 
     async def find_grant(self, grant_id: str, now: int) -> Grant | None:

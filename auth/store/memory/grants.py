@@ -1,6 +1,6 @@
 """The grants that the memory store keeps, with whose they are and how they were used."""
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
@@ -19,13 +19,15 @@ def is_live(grant: Grant, now: int) -> bool:
 class Grants:
     """A bounded number, with their codes: what can be done without goes first, a live one never."""
 
-    def __init__(self, most: int, most_each: int) -> None:
+    def __init__(self, most: int, most_each: int, most_of_a_client: int) -> None:
         self._most = most
         self._most_each = most_each
+        self._most_of_a_client = most_of_a_client
         self._by_id: Expiring[str, Grant] = Expiring(attrgetter("expires_at"))
         self._codes: Expiring[Digest, Code] = Expiring(attrgetter("expires_at"))
         self._of: dict[str, set[str]] = {}
         self._uses: dict[str, Use] = {}
+        self._of_client: dict[str, deque[tuple[str, Digest]]] = {}
         self._unused_of: dict[str, set[str]] = {}
         self._unexchanged: OrderedDict[str, Digest] = OrderedDict()
         self._revoked: OrderedDict[str, None] = OrderedDict()
@@ -50,6 +52,16 @@ class Grants:
             self._codes.add(code.digest, code)
             self._unexchanged[grant.grant_id] = code.digest
             self._unused_of.setdefault(grant.subject, set()).add(grant.grant_id)
+
+    def forget_first_of(self, new: Grant, access_token: Digest) -> Iterator[Digest]:
+        """Of too many of a client's own the first added: the digest of the token it gave."""
+        own = self._of_client.setdefault(new.subject, deque())
+        own.append((new.grant_id, access_token))
+        while len(own) > self._most_of_a_client:
+            grant_id, first = own.popleft()
+            if grant_id in self._by_id:
+                self._forget(grant_id)
+            yield first
 
     def find(self, grant_id: str) -> Grant | None:
         """The grant with this id, alive or not."""

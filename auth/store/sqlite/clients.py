@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from sqlite3 import Connection
 
 from auth.models import Ban, Digest, Use
+from auth.store import GRANTS_OF_A_CLIENT
 from auth.store.sqlite.database import Database
 
 
@@ -75,3 +76,12 @@ class Clients(Database):
             ORDER BY banned_at DESC, rowid DESC
         """
         return [Ban(*row) for row in await self._survey(lambda db: db.execute(select).fetchall())]
+
+
+def forget_first_grants(db: Connection, subject: str) -> None:
+    """Make room for what a client is given for itself if that is too much (`Store.add_grant`)."""
+    delete = """
+        DELETE FROM grants WHERE rowid IN (
+            SELECT rowid FROM grants WHERE subject = ? ORDER BY rowid DESC LIMIT -1 OFFSET ?)
+    """
+    db.execute(delete, (subject, GRANTS_OF_A_CLIENT))

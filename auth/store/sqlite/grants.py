@@ -8,6 +8,7 @@ from typing import Any
 from auth.credentials import digest as digest_of
 from auth.models import CLIENT_SUBJECT, AccessToken, Code, Consumption, Digest, Grant, Rotation
 from auth.store import UNUSED_GRANTS_EACH
+from auth.store.sqlite.clients import forget_first_grants
 from auth.store.sqlite.database import Database
 from auth.store.sqlite.recent import Recent
 
@@ -60,7 +61,9 @@ class Grants(Database):
         def step(db: Connection) -> bool:
             if db.execute(insert, row).rowcount == 0:
                 return False
-            if not grant.subject.startswith(CLIENT_SUBJECT):
+            if grant.subject.startswith(CLIENT_SUBJECT):
+                forget_first_grants(db, grant.subject)
+            else:
                 forget_dispensable_grants(db, grant)
             if isinstance(issued, Code):
                 add_code(db, issued)

@@ -28,7 +28,7 @@ from auth.models import (
     Rotation,
     Use,
 )
-from auth.store import UNUSED_GRANTS_EACH
+from auth.store import GRANTS_OF_A_CLIENT, UNUSED_GRANTS_EACH
 from auth.store.valkey.connection import PAGE, Connection
 from auth.store.valkey.people import People
 from auth.store.valkey.records import dump, flat, load, load_flat
@@ -79,12 +79,13 @@ class ValkeyStore(People):
     async def add_grant(
         self, grant: Grant, issued: Code | AccessToken, session: Digest | None = None
     ) -> bool:
+        is_client = grant.subject.startswith(CLIENT_SUBJECT)
         added = await self._run(
             "add_grant",
             grant_id=grant.grant_id,
             subject=grant.subject,
             session=session and session.hex(),
-            is_client=grant.subject.startswith(CLIENT_SUBJECT),
+            is_client=is_client,
             client=digest_of(grant.client_id).hex(),
             grant=flat(grant),
             now=grant.created_at,
@@ -93,7 +94,7 @@ class ValkeyStore(People):
             digest=issued.digest.hex(),
             issued=flat(issued),
             issued_expires_at=issued.expires_at,
-            most=UNUSED_GRANTS_EACH,
+            most=GRANTS_OF_A_CLIENT if is_client else UNUSED_GRANTS_EACH,
         )
         return bool(added)
 

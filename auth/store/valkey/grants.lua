@@ -18,6 +18,9 @@ call('SADD', key('grants', a.subject), a.grant_id)
 call('SADD', prefix .. 'clients', a.client)
 extend_grant(a.grant_id, a.expires_at)
 put(key(a.kind, a.digest), a.issued, a.issued_expires_at - a.now)
+if a.is_client then
+  note_for_itself()
+end
 return 1
 
 --- find_grant no-writes

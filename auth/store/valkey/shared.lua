@@ -8,11 +8,13 @@
 --   session:<digest>    hash    a Session (t)
 --   sessions:<subject>  zset    a person's sessions by signed_in_at (t)
 --   spent:<digest>      string  a one-time thing that was used (t)
---   grant:<grant_id>    hash    a Grant and its Use, `client` the digest of its client_id
+--   grant:<grant_id>    hash    a Grant and its Use, `client` the digest of its client_id, `token`
+--                               that of the access token of one that a client has for itself
 --   grants:<subject>    set     a person's grants
 --   expiring            zset    every grant by expires_at, for purge
 --   client:<digest>     zset    a client's grants that are not revoked, by expires_at
 --   clients             set     the digests of clients that have any
+--   own:<digest>        list    those that a client has for itself, the newest first (t)
 --   code:<digest>       hash    a Code (t)
 --   token:<digest>      hash    an AccessToken (t)
 --   bans                hash    digest of a client_id -> a Ban as JSON
@@ -119,9 +121,12 @@ end
 
 local function forget_grant(grant_id)
   local k = key('grant', grant_id)
-  local subject, client = unpack(call('HMGET', k, 'subject', 'client'))
+  local subject, client, token = unpack(call('HMGET', k, 'subject', 'client', 'token'))
   if subject then
     call('DEL', k)
+    if token then
+      call('DEL', key('token', token))
+    end
     call('SREM', key('grants', subject), grant_id)
     unlist_of_client(grant_id, client)
   end
@@ -150,6 +155,17 @@ local function make_room_for_grant()
   end)
   for n = 1, #unused - a.most + 1 do
     forget_grant(unused[n])
+  end
+end
+
+-- As `Store.add_grant` says: of too many that a client has for itself the first added ends.
+local function note_for_itself()
+  local k = key('own', a.client)
+  call('HSET', key('grant', a.grant_id), 'token', a.digest)
+  call('LPUSH', k, a.grant_id)
+  keep(k, a.expires_at - a.now)
+  if call('LLEN', k) > a.most then
+    forget_grant(call('RPOP', k))
   end
 end
 
