@@ -31,6 +31,8 @@ MAX_STATE = 4096
 
 logger = logging.getLogger("latchgate")
 
+_SIGN_IN = frozenset({"login", "select_account"})
+
 # What is sealed into the forms while a person decides; the rest of a request is not ours.
 _KEPT = (
     "response_type",
@@ -77,6 +79,18 @@ class AuthorizationRequest:
     resource: str
     code_challenge: str
     prompt: frozenset[str]
+
+    @property
+    def wants_sign_in(self) -> bool:
+        """Whether the person shall sign in, signed in or not: somebody else may sit there."""
+        return not self.prompt.isdisjoint(_SIGN_IN)
+
+    @property
+    def after_sign_in(self) -> Mapping[str, str]:
+        """The parameters without what signing in answers, or it would be asked for ever."""
+        kept = " ".join(sorted(self.prompt - _SIGN_IN))
+        others = {name: value for name, value in self.parameters.items() if name != "prompt"}
+        return others | ({"prompt": kept} if kept else {})
 
     @property
     def client(self) -> Client:
@@ -196,7 +210,7 @@ def read_authorization_request(
         scopes=_read_scopes(server, redirection.client, form.get("scope")),
         resource=resource,
         code_challenge=code_challenge,
-        prompt=frozenset((form.get("prompt") or "").split()),
+        prompt=_read_prompt(form.get("prompt")),
     )
 
 
@@ -226,6 +240,14 @@ def _read_code_challenge(form: Form) -> str:
             "invalid_request", "code_challenge is not 43 characters of unpadded base64url"
         )
     return code_challenge
+
+
+def _read_prompt(prompt: str | None) -> frozenset[str]:
+    """OIDC Core §3.1.2.1, of which `login` and `select_account` are one: sign in again."""
+    values = frozenset((prompt or "").split())
+    if "none" in values and len(values) > 1:
+        raise AuthorizationError("invalid_request", "prompt is none and something else")
+    return values
 
 
 def _read_scopes(server: AuthorizationServer, client: Client, scope: str | None) -> tuple[str, ...]:

@@ -234,6 +234,7 @@ BAD_REQUESTS = [
     ({"scope": "user\tadmin"}, "invalid_scope"),
     ({"scope": 'a"b'}, "invalid_scope"),
     ({"state": "x" * 4097}, "invalid_request"),
+    ({"prompt": "none login"}, "invalid_request"),
     ({"resource": "https://evil.example/mcp"}, "invalid_target"),
     ({"resource": f"{RESOURCE}-evil"}, "invalid_target"),
     ({"resource": f"{RESOURCE}/more"}, "invalid_target"),

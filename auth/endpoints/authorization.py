@@ -36,7 +36,7 @@ async def authorize(server: AuthorizationServer, request: Request) -> Response:
     signed_in = await find_signed_in(server, request)
     try:
         asked = read_authorization_request(server, request, redirection, form)
-        if signed_in is None:
+        if signed_in is None or asked.wants_sign_in:
             return _ask_to_sign_in(server, request, asked)
         consent = await find_consent(server, signed_in.account, asked)
         if not consent.is_remembered:
@@ -83,7 +83,7 @@ def _ask_to_sign_in(
         server,
         request,
         "sign_in.html",
-        parameters=asked.parameters,
+        parameters=asked.after_sign_in,
         redirect_uri=asked.redirection.redirect_uri,
         client_name=asked.client.client_name,
     )

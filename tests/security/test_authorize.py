@@ -4,8 +4,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-from tests.kit import ISSUER, World, authorization_request, redirected
-from tests.security.kit import assert_refused
+from tests.kit import ISSUER, PASSWORD, World, authorization_request, redirected
+from tests.security.kit import add_person, assert_refused
 
 SCRIPT = "\"'><script>alert(1)</script>"
 
@@ -26,6 +26,44 @@ async def test_no_prompt_makes_a_code_without_a_person(world: World, prompt: str
     for browser in (world.browser(), await world.signed_in()):
         answer = await browser.get("/oauth/authorize", params=request)
         assert "code=" not in answer.headers.get("location", "")
+
+
+@pytest.mark.parametrize("is_signed_in", [True, False])
+@pytest.mark.parametrize(
+    ("prompt", "is_asked"),
+    [("login", False), ("select_account", False), ("login select_account consent", True)],
+)
+async def test_who_shall_sign_in_again_does_so_once_whatever_was_remembered(
+    world: World, prompt: str, *, is_asked: bool, is_signed_in: bool
+) -> None:
+    """Without it an app that wants to know who sits there now is told who sat there before."""
+    client = await world.register(token_endpoint_auth_method="client_secret_post")
+    await world.tokens(client)
+    browser = await world.signed_in() if is_signed_in else world.browser()
+    request = authorization_request(client, prompt=prompt)
+    page = await browser.get("/oauth/authorize", params=request)
+    for password, status in (("wrong", 400), (PASSWORD, 303)):
+        assert 'type="password"' in page.text
+        page = await browser.sign_in(password=password)
+        assert page.status_code == status
+    page = await browser.get(page.headers["location"])
+    if is_asked:
+        page = await browser.decide("allow")
+    assert redirected(page)["code"]
+
+
+async def test_who_signs_in_as_somebody_else_answers_for_themselves(world: World) -> None:
+    """Without it the remembered yes of one person is the other's."""
+    await add_person(world, "bob", "a password of bob")
+    client = await world.register(token_endpoint_auth_method="client_secret_post")
+    await world.tokens(client)
+    browser = await world.signed_in()
+    request = authorization_request(client, prompt="select_account")
+    await browser.get("/oauth/authorize", params=request)
+    page = await browser.get(
+        (await browser.sign_in("bob", "a password of bob")).headers["location"]
+    )
+    assert 'name="decision"' in page.text
 
 
 @pytest.mark.parametrize(
