@@ -104,6 +104,16 @@ DEFENCES: tuple[tuple[str, Target, str, str, str], ...] = (
         "security/test_authorize.py::test_an_error_starts_no_program_without_a_click",
     ),
     (
+        "who shall sign in again does",
+        authorization.authorize,
+        " or asked.wants_sign_in",
+        "",
+        (
+            "security/test_authorize.py::"
+            "test_who_shall_sign_in_again_does_so_once_whatever_was_remembered"
+        ),
+    ),
+    (
         "PKCE needs S256",
         authorization_requests._read_code_challenge,
         'if form.get("code_challenge_method") != "S256":',
