@@ -57,5 +57,4 @@ def _choices(field: FieldInfo) -> str:
     return " One of " + ", ".join(f"`{choice}`" for choice in get_args(field.annotation)) + "."
 
 
-if __name__ == "__main__":
-    sys.stdout.write(document())
+sys.stdout.write(document())
