@@ -8,6 +8,7 @@ import { Callback, obey } from "./lines.mjs";
 class Provider {
   #name;
   #callback;
+  #newVerifier;
   #verifier;
   #client;
   #tokens;
@@ -36,8 +37,7 @@ class Provider {
   }
 
   state() {
-    this.#state = randomUUID();
-    return this.#state;
+    return randomUUID();
   }
 
   clientInformation() {
@@ -61,10 +61,15 @@ class Provider {
   }
 
   saveCodeVerifier(verifier) {
-    this.#verifier = verifier;
+    this.#newVerifier = verifier;
   }
 
+  // Its stream and a call may both find that the token is no good any more, and the SDK asks for
+  // each: one window is enough.
   redirectToAuthorization(url) {
+    if (this.#state) return;
+    this.#state = url.searchParams.get("state");
+    this.#verifier = this.#newVerifier;
     this.#callback.openBrowser(url);
   }
 
@@ -76,7 +81,9 @@ class Provider {
   // What the browser came back with; the SDK leaves `state` to the application.
   async response() {
     const { searchParams } = await this.#callback.response();
-    if (searchParams.get("state") !== this.#state) throw new Error("the state is not ours");
+    const state = this.#state;
+    this.#state = undefined;
+    if (searchParams.get("state") !== state) throw new Error("the state is not ours");
     return searchParams;
   }
 }
