@@ -50,7 +50,7 @@ async def main(options: argparse.Namespace) -> None:
     names = [name for name in PROGRAMS if name != "oidc-provider"]
     operations = ["tools/call"] if options.short else list(OPERATIONS)
     numbers = (16,) if options.short else (1, 16, 64)
-    seconds, rounds = (0.4, 5) if options.short else (1.0, 9)
+    seconds, rounds = (0.3, 5) if options.short else (1.0, 9)
     seconds, rounds = options.seconds or seconds, options.rounds or rounds
     results = []
     with tempfile.TemporaryDirectory() as folder:

@@ -152,7 +152,7 @@ CASES: dict[str, tuple[Callable[[Subject, float], Awaitable[Measure]], Sequence[
 
 async def main(options: argparse.Namespace) -> None:
     """Measure, print, write."""
-    seconds, rounds = (0.4, 5) if options.short else (1.0, 9)
+    seconds, rounds = (0.3, 5) if options.short else (1.0, 9)
     seconds, rounds = options.seconds or seconds, options.rounds or rounds
     results = []
     with tempfile.TemporaryDirectory() as folder:

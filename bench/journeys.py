@@ -60,7 +60,7 @@ async def to_a_call(subject: Subject) -> Act:
 
 async def main(options: argparse.Namespace) -> None:
     """Measure, print, write."""
-    seconds, rounds = (0.6, 3) if options.short else (1.5, 9)
+    seconds, rounds = (0.5, 3) if options.short else (1.5, 9)
     seconds, rounds = options.seconds or seconds, options.rounds or rounds
     results = []
     with tempfile.TemporaryDirectory() as folder:

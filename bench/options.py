@@ -45,7 +45,7 @@ VARIANTS: Mapping[str, Make] = {
 
 async def main(options: argparse.Namespace) -> None:
     """Measure, print, write."""
-    seconds, rounds = (0.4, 5) if options.short else (1.0, 11)
+    seconds, rounds = (0.3, 3) if options.short else (1.0, 11)
     seconds, rounds = options.seconds or seconds, options.rounds or rounds
     results = []
     with tempfile.TemporaryDirectory() as folder:

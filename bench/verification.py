@@ -172,7 +172,7 @@ async def play(subject: Subject, number: int) -> Sequence[float]:
 
 async def main(options: argparse.Namespace) -> None:
     """Measure, print, write: a line for each store, with the medians over the rounds."""
-    rounds = options.rounds or (7 if options.short else 25)
+    rounds = options.rounds or (4 if options.short else 25)
     async with AsyncExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         server = stack.enter_context(ValkeyServer())
